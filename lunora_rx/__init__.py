@@ -1,0 +1,75 @@
+"""Reactive streams client for Lunora: live queries as hot Observables over one WebSocket multiplexer."""
+
+from lunora_rx.client import LunoraClient
+from lunora_rx.core.backoff import Backoff
+from lunora_rx.core.snapshot import Snapshot, SnapshotStatus, Status
+from lunora_rx.errors import (
+    ClientClosedError,
+    CodecError,
+    LunoraError,
+    ProtocolError,
+    QueueError,
+    RequestTimeout,
+    ServerError,
+    StorageError,
+    StreamError,
+    TransportError,
+)
+from lunora_rx.functions import ActionRef, MutationRef, QueryRef, ShapeRef, StreamRef, api
+from lunora_rx.protocol import (
+    UNDEFINED,
+    Undefined,
+    WireBigInt,
+    WireBytes,
+    WireDate,
+    WireError,
+    WireMap,
+    WireSet,
+    WireUrl,
+)
+from lunora_rx.rx.calls import Call, Failed, Mutation, Ok, Phase
+from lunora_rx.rx.interop import observable_to_aiter
+from lunora_rx.rx.live_query import LiveQuery
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "UNDEFINED",
+    "ActionRef",
+    "Backoff",
+    "Call",
+    "ClientClosedError",
+    "CodecError",
+    "Failed",
+    "LiveQuery",
+    "LunoraClient",
+    "LunoraError",
+    "Mutation",
+    "MutationRef",
+    "Ok",
+    "Phase",
+    "ProtocolError",
+    "QueryRef",
+    "QueueError",
+    "RequestTimeout",
+    "ServerError",
+    "ShapeRef",
+    "Snapshot",
+    "SnapshotStatus",
+    "Status",
+    "StorageError",
+    "StreamError",
+    "StreamRef",
+    "TransportError",
+    "Undefined",
+    "WireBigInt",
+    "WireBytes",
+    "WireDate",
+    "WireError",
+    "WireMap",
+    "WireSet",
+    "WireUrl",
+    "__version__",
+    "api",
+    "observable_to_aiter",
+]

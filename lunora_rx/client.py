@@ -1,0 +1,471 @@
+"""The client: wiring and public methods, no decisions."""
+
+from __future__ import annotations
+
+import logging
+import random
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Self, TypeAlias, TypeVar, overload
+
+import aiohttp
+from reactivex import Observable
+from reactivex.scheduler.eventloop import AsyncIOThreadSafeScheduler
+
+from lunora_rx.arguments import (
+    check_header_text,
+    check_instance,
+    check_number,
+    check_seconds,
+    check_shard,
+    check_size,
+    check_token,
+    check_token_provider,
+    encode_args,
+    encode_context,
+    show_url,
+)
+from lunora_rx.core.backoff import Backoff
+from lunora_rx.core.connection import Timing
+from lunora_rx.core.events import (
+    BatchSettled,
+    BookmarkChanged,
+    CallSettled,
+    Event,
+    QueryFailed,
+    SnapshotChanged,
+    StatusChanged,
+    SubscriptionClosed,
+    TokenExpired,
+    ValueChanged,
+)
+from lunora_rx.core.multiplexer import CoreOptions, Multiplexer
+from lunora_rx.core.snapshot import Status
+from lunora_rx.driver import Driver, TokenProvider
+from lunora_rx.errors import LunoraError, ServerError
+from lunora_rx.functions import ActionRef, Function, MutationRef, QueryRef, any_path, function_path
+from lunora_rx.interfaces import BookmarkStore, Transport
+from lunora_rx.protocol.endpoints import check_origin, check_ws_url, websocket_base
+from lunora_rx.protocol.rpc import MAX_BATCH_ENTRIES, Accepted, Outcome, Refused, RpcCall
+from lunora_rx.protocol.values import UNDEFINED
+from lunora_rx.rx.cache import Query, SharedCache
+from lunora_rx.rx.calls import Call, Failed, Mutation, Ok, Phase, Slot, result_of
+from lunora_rx.rx.following import FollowingSource
+from lunora_rx.rx.live_query import CachedSource, LiveQuery
+from lunora_rx.rx.subject import Latest, Signal
+from lunora_rx.transport.aiohttp_transport import AiohttpTransport
+
+T = TypeVar("T")
+Args: TypeAlias = Mapping[str, Any] | None
+
+_log = logging.getLogger("lunora_rx")
+_MAX_SIZE = 64 * 2**20
+_BACKOFF = Backoff()
+
+
+class LunoraClient:
+    """A client of one Lunora deployment.
+
+    Constructing does no I/O and needs no running loop; the client binds to the loop of its first
+    use. End it with ``async with`` or ``await client.aclose()``.
+
+    Args:
+        url: Where the deployment is, such as ``"https://app.example.workers.dev"``.
+        ws_url: The WebSocket URL, where it does not follow from ``url``.
+        auth_token: Bearer for HTTP calls.
+        cookie_auth: Whether ``session`` carries a cookie that authenticates instead of a bearer.
+        ws_token: Token for sockets: a string, or a sync or async callable asked before every connect.
+        client_id: Who this client is, for idempotent writes; random by default.
+        reconnect: Delays between attempts to connect.
+        heartbeat_interval: Seconds between pings; 0 or less switches pings and the liveness check off.
+        connect_timeout: Seconds for a WebSocket to open; 0 or less for no limit.
+        request_timeout: Seconds for a call, unless the call says otherwise.
+        bookmarks: Where the session's database bookmark is kept; in memory by default.
+        max_frame_size: Bytes of the largest frame taken.
+        max_body_size: Bytes of the largest reply taken.
+        linger: Seconds that a live query outlives its last observer.
+        connection_context: Sent with every ``connect`` frame; any value that the wire can carry.
+        on_error: Takes exceptions that observers raise; by default they are logged.
+        session: An ``aiohttp.ClientSession`` to use and not to close.
+        transport: Reaches the server instead of aiohttp, for tests.
+        debug: Whether to find observers that change values they share, at the cost of a copy a delivery.
+
+    Raises:
+        TypeError: An argument is of the wrong type; it is named.
+        ValueError: An argument has an unusable value; it is named.
+        CodecError: ``connection_context`` cannot be encoded.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        ws_url: str | None = None,
+        auth_token: str | None = None,
+        cookie_auth: bool = False,
+        ws_token: TokenProvider = None,
+        client_id: str | None = None,
+        reconnect: Backoff = _BACKOFF,
+        heartbeat_interval: float = 30.0,
+        connect_timeout: float = 10.0,
+        request_timeout: float = 30.0,
+        bookmarks: BookmarkStore | None = None,
+        max_frame_size: int = _MAX_SIZE,
+        max_body_size: int = _MAX_SIZE,
+        linger: float = 0.0,
+        connection_context: Any = UNDEFINED,
+        on_error: Callable[[Exception], None] | None = None,
+        session: aiohttp.ClientSession | None = None,
+        transport: Transport | None = None,
+        debug: bool = False,
+    ) -> None:
+        origin = check_origin(url)
+        self._origin = origin
+        self._request_timeout = check_seconds(request_timeout, "request_timeout")
+        self._on_error = on_error
+        self._client_id = f"client-{uuid.uuid4()}" if client_id is None else check_header_text(client_id, "client_id")
+        core = Multiplexer(
+            CoreOptions(
+                client_id=self._client_id,
+                timing=Timing(
+                    check_number(connect_timeout, "connect_timeout"),
+                    check_number(heartbeat_interval, "heartbeat_interval"),
+                ),
+                backoff=check_instance(reconnect, Backoff, "reconnect"),
+                linger=check_number(linger, "linger"),
+                context=encode_context(connection_context),
+                cookie_origin=origin if cookie_auth else None,
+            ),
+            random.random,
+        )
+        core.calls.bearer = check_token(auth_token, "auth_token")
+        self._bookmarks = bookmarks
+        if bookmarks is not None:
+            core.calls.bookmark = bookmarks.get()
+        self._driver = Driver(
+            core,
+            transport
+            or AiohttpTransport(
+                session,
+                max_frame_size=check_size(max_frame_size, "max_frame_size"),
+                max_body_size=check_size(max_body_size, "max_body_size"),
+            ),
+            origin=origin,
+            ws_base=websocket_base(origin) if ws_url is None else check_ws_url(ws_url),
+            ws_token=check_token_provider(ws_token, "ws_token"),
+            publish=self._publish,
+        )
+        self._cache = SharedCache(self._driver, self._report, inspects=debug)
+        self._status = Latest(Status.IDLE, self._report)
+        self._token_expired: Signal[str] = Signal(self._report)
+        self._calls: dict[int, Call[Any]] = {}
+        self._handlers: Mapping[type, Callable[[Any], None]] = {
+            ValueChanged: self._cache.publish,
+            SnapshotChanged: self._cache.publish,
+            QueryFailed: self._cache.publish,
+            SubscriptionClosed: self._cache.close,
+            StatusChanged: lambda event: self._status.set(event.status),
+            TokenExpired: lambda event: self._token_expired.emit(event.shard),
+            CallSettled: self._settle_call,
+            BatchSettled: self._settle_batch,
+            BookmarkChanged: self._keep_bookmark,
+        }
+
+    def __repr__(self) -> str:
+        closed = "closed" if self._driver.is_closed else str(self._status.value)
+        return f"<LunoraClient {show_url(self._origin)} {closed}, {len(self._cache)} live, {len(self._calls)} calls>"
+
+    async def __aenter__(self) -> Self:
+        self._driver.enter("async with")
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """End the client: observables complete, calls under way fail, no task, socket or timer is left.
+
+        Calling it again does nothing.
+        """
+        self._cache.complete()
+        await self._driver.aclose()
+        self._status.complete()
+        self._token_expired.complete()
+
+    @property
+    def status(self) -> Latest[Status]:
+        """How the client stands with its server, as an Observable with ``.value``."""
+        return self._status
+
+    @property
+    def token_expired(self) -> Observable[str]:
+        """The shard of each socket whose credential the server refused as expired."""
+        return self._token_expired
+
+    @property
+    def cache(self) -> SharedCache:
+        """The live queries that somebody watches, for looking."""
+        return self._cache
+
+    @property
+    def scheduler(self) -> AsyncIOThreadSafeScheduler:
+        """The scheduler to pass to time operators, so that they run on the client's loop and start no thread."""
+        if self._driver.loop is None:
+            self._driver.enter("client.scheduler")
+        assert self._driver.loop is not None
+        return AsyncIOThreadSafeScheduler(self._driver.loop)
+
+    @overload
+    def live(
+        self, function: QueryRef[Any, T], args: Args | Observable[Any] = None, *, shard: str | None = None
+    ) -> LiveQuery[T]: ...
+    @overload
+    def live(
+        self, function: Function, args: Args | Observable[Any] = None, *, shard: str | None = None
+    ) -> LiveQuery[Any]: ...
+    def live(
+        self, function: Function, args: Args | Observable[Any] = None, *, shard: str | None = None
+    ) -> LiveQuery[Any]:
+        """Return a query as a hot Observable of its values; nothing is sent before the first observer.
+
+        Args:
+            function: The query.
+            args: Its arguments, or an Observable of them: then the query follows the latest, and the last value
+                stays until the next arrives.
+            shard: The shard key; the default shard without one.
+
+        Raises:
+            TypeError: ``function`` is no query, or ``args`` no dict.
+            CodecError: An argument cannot be encoded; ``path`` says where.
+            ClientClosedError: The client is closed.
+        """
+        self._driver.check_open("live()")
+        path = function_path(function, kind="query", method="live()")
+        if isinstance(args, Observable):
+            follow = FollowingSource(
+                repr(path),
+                args,
+                lambda each: self.live(path, each, shard=shard),
+                self._report,
+                self._driver.call_on_loop,
+            )
+            return LiveQuery(follow)
+        query = Query(path, encode_args(args, f"live({path!r})"), check_shard(shard))
+        return LiveQuery(CachedSource(self._cache, query))
+
+    @overload
+    def query(
+        self, function: QueryRef[Any, T], args: Args = None, *, shard: str | None = None, timeout: float | None = None
+    ) -> Call[T]: ...
+    @overload
+    def query(
+        self, function: Function, args: Args = None, *, shard: str | None = None, timeout: float | None = None
+    ) -> Call[Any]: ...
+    def query(
+        self, function: Function, args: Args = None, *, shard: str | None = None, timeout: float | None = None
+    ) -> Call[Any]:
+        """Ask for a query's value once, over HTTP; the call is made at once.
+
+        Args:
+            function: The query.
+            args: Its arguments.
+            shard: The shard key; the default shard without one.
+            timeout: Seconds; ``request_timeout`` of the client without one.
+
+        Raises:
+            TypeError, CodecError, ClientClosedError: As ``live``.
+        """
+        return self._call("query", function, args, shard, timeout)
+
+    @overload
+    def action(
+        self, function: ActionRef[Any, T], args: Args = None, *, shard: str | None = None, timeout: float | None = None
+    ) -> Call[T]: ...
+    @overload
+    def action(
+        self, function: Function, args: Args = None, *, shard: str | None = None, timeout: float | None = None
+    ) -> Call[Any]: ...
+    def action(
+        self, function: Function, args: Args = None, *, shard: str | None = None, timeout: float | None = None
+    ) -> Call[Any]:
+        """Run an action, over HTTP, at once; an action is never queued and never repeated. Arguments as ``query``."""
+        return self._call("action", function, args, shard, timeout)
+
+    @overload
+    def mutation(
+        self,
+        function: MutationRef[Any, T],
+        args: Args = None,
+        *,
+        shard: str | None = None,
+        mutation_id: str | None = None,
+        timeout: float | None = None,
+    ) -> Mutation[T]: ...
+    @overload
+    def mutation(
+        self,
+        function: Function,
+        args: Args = None,
+        *,
+        shard: str | None = None,
+        mutation_id: str | None = None,
+        timeout: float | None = None,
+    ) -> Mutation[Any]: ...
+    def mutation(
+        self,
+        function: Function,
+        args: Args = None,
+        *,
+        shard: str | None = None,
+        mutation_id: str | None = None,
+        timeout: float | None = None,
+    ) -> Mutation[Any]:
+        """Write, at once.
+
+        Args:
+            function: The mutation.
+            args: Its arguments.
+            shard: The shard key; the default shard without one.
+            mutation_id: Its idempotency key; random by default. The server carries one key out once.
+            timeout: Seconds; ``request_timeout`` of the client without one.
+
+        Raises:
+            TypeError, CodecError, ClientClosedError: As ``live``.
+        """
+        self._driver.enter("mutation()")
+        path = function_path(function, kind="mutation", method="mutation()")
+        title = f"mutation {path!r}"
+        key = str(uuid.uuid4()) if mutation_id is None else check_header_text(mutation_id, "mutation_id")
+        name = check_shard(shard)
+        call = RpcCall(
+            path,
+            encode_args(args, f"mutation({path!r})"),
+            name,
+            mutation_id=key,
+            client_id=self._client_id,
+            baseline=self._driver.core.baseline(name),
+        )
+        seconds = self._timeout(timeout)
+        request_id = 0
+        mutation: Mutation[Any] = Mutation(title, self._report, lambda: self._cancel(request_id), mutation_id=key)
+        request_id = self._driver.call(call, timeout=seconds)
+        self._calls[request_id] = mutation
+        mutation.phases.enter(Phase.SENT)
+        return mutation
+
+    def batch(self, calls: Iterable[tuple[Any, ...]]) -> Call[list[Slot]]:
+        """Make several calls in one round trip; each succeeds or fails by itself.
+
+        Args:
+            calls: Tuples ``(function, args)`` or ``(function, args, shard)``; 500 at most. They carry no
+                idempotency keys and are never queued.
+
+        Returns:
+            A call whose result is one ``Ok`` or ``Failed`` for each, in order.
+
+        Raises:
+            ServerError: More than 500 calls, code ``BAD_REQUEST``.
+            TypeError, CodecError, ClientClosedError: As ``live``.
+        """
+        self._driver.enter("batch()")
+        encoded = [_batch_entry(index, each) for index, each in enumerate(calls)]
+        if len(encoded) > MAX_BATCH_ENTRIES:
+            message = f"batch() takes at most {MAX_BATCH_ENTRIES} calls, not {len(encoded)}"
+            raise ServerError(message, code="BAD_REQUEST")
+        request_id = 0
+        call: Call[list[Slot]] = Call(f"batch of {len(encoded)}", self._report, lambda: self._cancel(request_id))
+        if not encoded:
+            call.settle(Accepted([]))
+            return call
+        request_id = self._driver.batch(encoded, timeout=self._request_timeout)
+        self._calls[request_id] = call
+        return call
+
+    def set_auth_token(self, token: str | None) -> None:
+        """Use another bearer for HTTP calls from now on; sockets are not touched."""
+        self._driver.check_open("set_auth_token()")
+        self._driver.core.calls.bearer = check_token(token, "token")
+
+    def set_ws_token(self, token: TokenProvider) -> None:
+        """Use another token for sockets; an identical one changes nothing, another one reopens them."""
+        self._driver.check_open("set_ws_token()")
+        self._driver.set_ws_token(check_token_provider(token, "token"))
+
+    def debug(self) -> dict[str, Any]:
+        """Return what a bug report needs, as plain values; tokens are not among them."""
+        core = self._driver.core
+        return {
+            "url": show_url(self._origin),
+            "client_id": self._client_id,
+            "status": str(self._status.value),
+            "closed": self._driver.is_closed,
+            "last_error": self._driver.last_error,
+            "frames_received": core.frames_received,
+            "frames_ignored": self._driver.frames_ignored,
+            "calls_in_flight": len(core.calls),
+            "has_bearer": core.calls.bearer is not None,
+            "has_bookmark": core.calls.bookmark is not None,
+            "observers": self._cache.observer_count,
+            "shards": {shard: session.describe() for shard, session in core.sessions.items()},
+        }
+
+    def _call(self, kind: str, function: Function, args: Args, shard: str | None, timeout: float | None) -> Call[Any]:
+        self._driver.enter(f"{kind}()")
+        path = function_path(function, kind=kind, method=f"{kind}()")
+        rpc = RpcCall(path, encode_args(args, f"{kind}({path!r})"), check_shard(shard))
+        request_id = 0
+        call: Call[Any] = Call(f"{kind} {path!r}", self._report, lambda: self._cancel(request_id))
+        request_id = self._driver.call(rpc, timeout=self._timeout(timeout))
+        self._calls[request_id] = call
+        return call
+
+    def _cancel(self, request_id: int) -> bool:
+        self._calls.pop(request_id, None)
+        return self._driver.cancel(request_id)
+
+    def _timeout(self, timeout: float | None) -> float:
+        return self._request_timeout if timeout is None else check_seconds(timeout, "timeout")
+
+    def _publish(self, event: Event) -> None:
+        self._handlers[type(event)](event)
+
+    def _settle_call(self, event: CallSettled) -> None:
+        call = self._calls.pop(event.request_id, None)
+        if call is not None:
+            call.settle(result_of(event.outcome))
+
+    def _settle_batch(self, event: BatchSettled) -> None:
+        call = self._calls.pop(event.request_id, None)
+        if call is None:
+            return
+        slots = event.slots
+        call.settle(slots.error if isinstance(slots, Refused) else Accepted([_slot(each) for each in slots]))
+
+    def _keep_bookmark(self, event: BookmarkChanged) -> None:
+        if self._bookmarks is not None:
+            self._bookmarks.set(event.bookmark)
+
+    def _report(self, error: Exception) -> None:
+        if self._on_error is None:
+            _log.error("an observer raised %s", type(error).__name__, exc_info=error)
+            return
+        try:
+            self._on_error(error)
+        except Exception as second:
+            _log.error("on_error itself raised %s", type(second).__name__, exc_info=second)
+
+
+def _batch_entry(index: int, call: Any) -> RpcCall:
+    where = f"batch() call {index}"
+    if not isinstance(call, tuple) or not 1 <= len(call) <= 3:
+        raise TypeError(f"{where} is a tuple (function, args) or (function, args, shard), not {type(call).__name__}")
+    function, args, shard = (*call, None, None)[:3]
+    path = any_path(function, method=where)
+    return RpcCall(path, encode_args(args, f"{where}, {path!r}"), check_shard(shard))
+
+
+def _slot(outcome: Outcome | None) -> Slot:
+    if outcome is None:
+        return Failed(LunoraError("the server gave no answer for this call of the batch", transient=True))
+    result = result_of(outcome)
+    return Ok(result.value) if isinstance(result, Accepted) else Failed(result)

@@ -1,0 +1,187 @@
+"""Calls in flight: what goes into their headers, what their replies teach.
+
+Knows bookmarks, commit cursors and the bearer. Does not know what a call was for.
+Source: ``docs/protocol.md``, sections "RPC" and "Bookmarks and cursors".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from lunora_rx.core.events import BatchSettled, BookmarkChanged, CallSettled, Event
+from lunora_rx.errors import ClientClosedError, LunoraError
+from lunora_rx.protocol import endpoints
+from lunora_rx.protocol.rpc import (
+    Accepted,
+    HttpReply,
+    Outcome,
+    Refused,
+    RpcCall,
+    decode_batch_reply,
+    decode_reply,
+    encode_batch,
+    encode_call,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """One request for the driver to make. Its headers hold the bearer, so they stay out of ``repr``."""
+
+    request_id: int
+    path: str
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+    timeout: float
+
+
+class CommitCursors:
+    """Highest position at which a write of ours landed, a shard.
+
+    The default shard has a name that only the server knows: what was recorded before it was
+    learnt counts for the named shard too.
+    """
+
+    def __init__(self) -> None:
+        self.default_name = ""
+        self._cursors: dict[str, int] = {}
+
+    def name_default(self, name: str) -> None:
+        """Learn the default shard's name."""
+        self.default_name = name
+        self.record(name, self._cursors.pop("", 0))
+
+    def record(self, shard: str, cursor: int) -> None:
+        """Note where a write landed; positions only grow, and 0 is none."""
+        name = self.resolve(shard)
+        if cursor > self._cursors.get(name, 0):
+            self._cursors[name] = cursor
+
+    def get(self, shard: str) -> int | None:
+        """Return the position that a read of the shard must have reached, if any."""
+        return self._cursors.get(self.resolve(shard))
+
+    def resolve(self, shard: str) -> str:
+        """Return the name of a shard, the default one's own where it is known."""
+        return shard or self.default_name
+
+
+class Calls:
+    """The requests under way.
+
+    Args:
+        client_id: Who we are, for writes.
+        origin: Sent as ``origin`` where the session is a cookie's; else ``None``.
+        emit: Takes each event.
+    """
+
+    def __init__(self, client_id: str, *, origin: str | None, emit: Callable[[Event], None]) -> None:
+        self.cursors = CommitCursors()
+        self.bookmark: str | None = None
+        self.bearer: str | None = None
+        self._client_id = client_id
+        self._origin = origin
+        self._emit = emit
+        self._bookmark_from = 0
+        self._count = 0
+        self._pending: dict[int, RpcCall | tuple[RpcCall, ...]] = {}
+        self._outgoing: list[HttpRequest] = []
+
+    def __len__(self) -> int:
+        return len(self._pending)
+
+    def call(self, call: RpcCall, *, timeout: float) -> int:
+        """Compose a single call; its number comes back in ``CallSettled``."""
+        headers = self._headers((call,))
+        if call.mutation_id is not None:
+            headers[endpoints.HEADER_MUTATION_ID] = call.mutation_id
+            headers[endpoints.HEADER_CLIENT_ID] = call.client_id or self._client_id
+        if call.baseline is not None:
+            headers[endpoints.HEADER_BASE_SEQ] = str(call.baseline)
+        return self._compose(call, endpoints.RPC_PATH, headers, encode_call(call), timeout)
+
+    def batch(self, calls: Sequence[RpcCall], *, timeout: float) -> int:
+        """Compose several calls in one request; its number comes back in ``BatchSettled``."""
+        body = encode_batch(calls)
+        return self._compose(tuple(calls), endpoints.BATCH_PATH, self._headers(calls), body, timeout)
+
+    def take_requests(self) -> list[HttpRequest]:
+        """Take the requests to make."""
+        outgoing, self._outgoing = self._outgoing, []
+        return outgoing
+
+    def forget(self, request_id: int) -> bool:
+        """Give a call up; a late reply is ignored. Tells whether it was under way."""
+        return self._pending.pop(request_id, None) is not None
+
+    def receive_reply(self, request_id: int, reply: HttpReply | LunoraError) -> None:
+        """Settle a call with what came back, or with why nothing did."""
+        if isinstance(reply, HttpReply):
+            self._learn_bookmark(request_id, reply)
+        call = self._pending.pop(request_id, None)
+        if call is None:
+            return
+        if isinstance(call, RpcCall):
+            self._emit(CallSettled(request_id, self._settle(call, reply)))
+        else:
+            self._emit(BatchSettled(request_id, self._settle_batch(call, reply)))
+
+    def close(self) -> None:
+        """Fail whatever is under way; late replies are ignored."""
+        pending, self._pending = self._pending, {}
+        self._outgoing.clear()
+        for request_id, call in pending.items():
+            refused = Refused(ClientClosedError("the client was closed while the call was under way"))
+            settled = CallSettled if isinstance(call, RpcCall) else BatchSettled
+            self._emit(settled(request_id, refused))
+
+    def _compose(
+        self, call: RpcCall | tuple[RpcCall, ...], path: str, headers: dict[str, str], body: bytes, timeout: float
+    ) -> int:
+        self._count += 1
+        self._pending[self._count] = call
+        self._outgoing.append(HttpRequest(self._count, path, headers, body, timeout))
+        return self._count
+
+    def _headers(self, calls: Sequence[RpcCall]) -> dict[str, str]:
+        headers = {"content-type": "application/json"}
+        shards = {self.cursors.resolve(call.shard) for call in calls}
+        min_seq = self.cursors.get(shards.pop()) if len(shards) == 1 else None
+        optional = {
+            endpoints.HEADER_AUTHORIZATION: f"Bearer {self.bearer}" if self.bearer is not None else None,
+            endpoints.HEADER_BOOKMARK: self.bookmark,
+            endpoints.HEADER_MIN_SEQ: str(min_seq) if min_seq is not None else None,
+            "origin": self._origin,
+        }
+        headers.update({name: value for name, value in optional.items() if value is not None})
+        return headers
+
+    def _learn_bookmark(self, request_id: int, reply: HttpReply) -> None:
+        bookmark = reply.headers.get(endpoints.HEADER_BOOKMARK)
+        # Replies may overtake each other: one to an older request says nothing new.
+        if not bookmark or request_id < self._bookmark_from:
+            return
+        self._bookmark_from, self.bookmark = request_id, bookmark
+        self._emit(BookmarkChanged(bookmark))
+
+    def _settle(self, call: RpcCall, reply: HttpReply | LunoraError) -> Outcome:
+        if isinstance(reply, LunoraError):
+            return Refused(reply)
+        outcome = decode_reply(reply)
+        if isinstance(outcome, Accepted):
+            name = reply.headers.get(endpoints.HEADER_SHARD_KEY)
+            if name and not call.shard:
+                self.cursors.name_default(name)
+            self.cursors.record(call.shard, outcome.commit_cursor or 0)
+        return outcome
+
+    def _settle_batch(self, calls: Sequence[RpcCall], reply: HttpReply | LunoraError) -> list[Outcome | None] | Refused:
+        if isinstance(reply, LunoraError):
+            return Refused(reply)
+        slots = decode_batch_reply(reply, len(calls))
+        if not isinstance(slots, Refused):
+            for call, slot in zip(calls, slots, strict=True):
+                if isinstance(slot, Accepted):
+                    self.cursors.record(call.shard, slot.commit_cursor or 0)
+        return slots

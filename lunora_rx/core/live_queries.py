@@ -1,0 +1,130 @@
+"""Applies the server's frames to one shard's live queries, and tells what changed.
+
+Knows which frame means what for a query. Does not know when sockets open or close:
+its session does.  Source: ``docs/protocol.md``, section "Live queries".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeAlias
+
+from lunora_rx.core.events import Event, QueryFailed, SnapshotChanged, TokenExpired, ValueChanged
+from lunora_rx.core.results import Change
+from lunora_rx.core.subscriptions import Subscription, Subscriptions
+from lunora_rx.errors import LunoraError, ProtocolError, ServerError
+from lunora_rx.protocol.frames import ErrorFrame, decode_server_frame
+from lunora_rx.protocol.values import UNDEFINED
+
+Frame: TypeAlias = dict[str, Any]
+Handler: TypeAlias = Callable[[Frame, bool], None]
+
+GENERIC_FAILURE: Final = "the server refused the subscription"
+
+
+class LiveQueries:
+    """The answering half of a session.
+
+    Args:
+        shard: The shard key, for events.
+        subscriptions: What was asked for.
+        emit: Takes each event.
+        ask: Sends a subscription's frame again, for the whole value; called only by a frame, so on an open socket.
+    """
+
+    def __init__(
+        self,
+        shard: str,
+        subscriptions: Subscriptions,
+        emit: Callable[[Event], None],
+        ask: Callable[[Subscription], None],
+    ) -> None:
+        self._shard = shard
+        self._subscriptions = subscriptions
+        self._find = subscriptions.find
+        self._emit = emit
+        self._ask = ask
+        self.handlers: Mapping[str, Handler] = {
+            "data": self._receive_value,
+            "delta": self._receive_value,
+            "resume": self._receive_position,
+            "settled": self._receive_position,
+            "ack": self._receive_ack,
+            "error": self._receive_error,
+            "complete": self._receive_complete,
+        }
+
+    def fail(self, subscription: Subscription, error: LunoraError) -> None:
+        """Fail one query; it stays registered."""
+        self._publish(subscription, subscription.result.fail(error))
+
+    def forget_socket(self) -> None:
+        """Note for every query that the socket is gone; what they show goes stale."""
+        for subscription in self._subscriptions:
+            subscription.forget_socket()
+            self._publish(subscription, subscription.result.go_stale())
+
+    def _receive_value(self, frame: Frame, tagged: bool) -> None:
+        subscription = self._subscription_of(frame)
+        if subscription is None:
+            return
+        result = subscription.result
+        change = result.apply_value(frame, tagged=tagged)
+        if change is Change.VALUE and result.shown is not UNDEFINED:
+            self._emit(ValueChanged(subscription.key, result.shown, result.cursor, 0))
+            return
+        self._publish(subscription, change)
+        if result.is_behind:
+            self._ask_cold(subscription, change)
+
+    def _receive_position(self, frame: Frame, tagged: bool) -> None:
+        subscription = self._subscription_of(frame)
+        if subscription is None:
+            return
+        if frame["type"] == "resume":
+            subscription.is_acked = True
+        self._publish(subscription, subscription.result.apply_position(frame))
+
+    def _receive_ack(self, frame: Frame, tagged: bool) -> None:
+        subscription = self._subscription_of(frame)
+        if subscription is not None:
+            subscription.is_acked = True
+
+    def _receive_error(self, frame: Frame, tagged: bool) -> None:
+        error = decode_server_frame(frame)
+        assert isinstance(error, ErrorFrame)
+        if error.error_code == "TOKEN_EXPIRED":
+            self._emit(TokenExpired(self._shard))
+            return
+        subscription = self._subscription_of(frame)
+        if subscription is not None:
+            message = error.message or error.error_message or GENERIC_FAILURE
+            self.fail(subscription, ServerError(message, code=error.error_code))
+
+    def _receive_complete(self, frame: Frame, tagged: bool) -> None:
+        subscription = self._subscription_of(frame)
+        if subscription is not None:
+            subscription.is_acked = False
+            message = "subscription was cancelled by the server"
+            self.fail(subscription, ServerError(message, code="SUBSCRIPTION_CANCELLED"))
+
+    def _subscription_of(self, frame: Frame) -> Subscription | None:
+        subscription_id = frame.get("id")
+        if type(subscription_id) is not str:
+            if subscription_id is not None:
+                raise ProtocolError(f"frame {frame['type']!r}: 'id' is not a string")
+            return None
+        return self._find(subscription_id)
+
+    def _ask_cold(self, subscription: Subscription, change: Change) -> None:
+        # A value that can never be read must not loop; a delta that cannot be merged is cured by one value.
+        if change is Change.BEHIND or (change is Change.FAILED and not subscription.asked_cold):
+            subscription.asked_cold = subscription.asked_cold or change is Change.FAILED
+            subscription.is_acked = False
+            self._ask(subscription)
+
+    def _publish(self, subscription: Subscription, change: Change) -> None:
+        if change is Change.NOTHING:
+            return
+        event = QueryFailed if change is Change.FAILED else SnapshotChanged
+        self._emit(event(subscription.key, subscription.result.snapshot))

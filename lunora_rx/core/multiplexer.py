@@ -1,0 +1,217 @@
+"""All shards and all calls of one client: the one object that the driver holds.
+
+Call a method, then drain: ``take_events``, ``take_frames`` for each shard named by
+``shards_to_send``, ``requests_to_send`` and ``next_deadline``.  Source:
+``docs/protocol.md``, sections "WebSocket" and "Connection status".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from math import inf
+from typing import Any
+
+from lunora_rx.core.backoff import Backoff
+from lunora_rx.core.calls import Calls, HttpRequest
+from lunora_rx.core.connection import Connecting, Connection, Timing
+from lunora_rx.core.events import Event, StatusChanged
+from lunora_rx.core.session import Session
+from lunora_rx.core.snapshot import Snapshot, Status
+from lunora_rx.core.subscriptions import Subscription, Subscriptions
+from lunora_rx.errors import LunoraError
+from lunora_rx.protocol.frames import Connect
+from lunora_rx.protocol.rpc import HttpReply, RpcCall
+from lunora_rx.protocol.values import UNDEFINED
+
+
+@dataclass(frozen=True, slots=True)
+class CoreOptions:
+    """What the core must know about its client; durations in seconds."""
+
+    client_id: str
+    timing: Timing = field(default_factory=Timing)
+    backoff: Backoff = field(default_factory=Backoff)
+    linger: float = 0.0
+    context: Any = UNDEFINED
+    cookie_origin: str | None = None
+
+
+class Multiplexer:
+    """The core of one client.
+
+    Args:
+        options: Fixed for the client's life.
+        random: Draws evenly from [0, 1); the only source of chance.
+    """
+
+    def __init__(self, options: CoreOptions, random: Callable[[], float]) -> None:
+        self.status = Status.IDLE
+        self.sessions: dict[str, Session] = {}
+        self._options = options
+        self._random = random
+        self._events: list[Event] = []
+        self._subscription_count = 0
+        self._idle_closed: set[str] = set()
+        self._frames_received = 0
+        self.calls = Calls(options.client_id, origin=options.cookie_origin, emit=self._emit)
+
+    @property
+    def frames_received(self) -> int:
+        """How many frames all sockets together have received."""
+        return self._frames_received + sum(session.frames_received for session in self.sessions.values())
+
+    def connect(self, shard: str, now: float) -> None:
+        """Open the shard's socket unless it is open or opening."""
+        self._session(shard).connect(now)
+        self._update_status()
+
+    def subscribe(self, key: str, function_path: str, args: Any, shard: str, now: float) -> Snapshot[Any]:
+        """Ask for a live query, with ``args`` in wire form, and return what is known of it."""
+        snapshot = self._session(shard).subscribe(key, function_path, args, now).result.snapshot
+        self._update_status()
+        return snapshot
+
+    def unsubscribe(self, key: str, shard: str, now: float) -> None:
+        """Give one ``subscribe`` of the key up."""
+        self.sessions[shard].unsubscribe(key, now)
+
+    def refresh(self, key: str, shard: str, now: float) -> None:
+        """Ask for a live query's whole value again."""
+        if shard in self.sessions:
+            self.sessions[shard].refresh(key, now)
+
+    def find(self, key: str, shard: str) -> Subscription | None:
+        """Return a subscription that is asked for at present."""
+        session = self.sessions.get(shard)
+        return session.subscriptions.get(key) if session else None
+
+    def call(self, call: RpcCall, *, timeout: float) -> int:
+        """Compose a call; its number comes back with its outcome."""
+        return self.calls.call(call, timeout=timeout)
+
+    def batch(self, calls: Sequence[RpcCall], *, timeout: float) -> int:
+        """Compose a batch; its number comes back with its outcomes."""
+        return self.calls.batch(calls, timeout=timeout)
+
+    def baseline(self, shard: str) -> int | None:
+        """Return the highest position that any live query of the shard has reached; ``None`` without one."""
+        name = self.calls.cursors.resolve(shard)
+        cursors = (
+            subscription.result.cursor or 0
+            for session in self.sessions.values()
+            if self.calls.cursors.resolve(session.shard) == name
+            for subscription in session.subscriptions
+        )
+        return max(cursors, default=0) or None
+
+    def restart_sockets(self, now: float) -> None:
+        """Retire every socket, for a new credential; subscriptions survive."""
+        for session in self.sessions.values():
+            session.restart(now)
+        self._update_status()
+
+    def receive_opened(self, shard: str, now: float) -> None:
+        """Note that the driver opened the shard's socket."""
+        self.sessions[shard].receive_opened(now)
+        self._update_status()
+
+    def receive_text(self, shard: str, text: str | bytes, now: float) -> None:
+        """Apply a frame that arrived on the shard's socket."""
+        self.sessions[shard].receive_text(text, now)
+
+    def receive_closed(self, shard: str, code: int | None, now: float) -> None:
+        """Note that the shard's socket, or the attempt to open it, is gone."""
+        self.sessions[shard].receive_closed(code, now)
+        self._update_status()
+
+    def receive_reply(self, request_id: int, reply: HttpReply | LunoraError) -> None:
+        """Settle a call with its reply, or with why there is none."""
+        self.calls.receive_reply(request_id, reply)
+
+    def handle_deadline(self, now: float) -> None:
+        """Do what is due by now, in every shard."""
+        for session in list(self.sessions.values()):
+            if session.deadline <= now:
+                session.handle_deadline(now)
+            if session.is_closed:
+                self._forget(session)
+        self._update_status()
+
+    def close(self) -> None:
+        """End everything for good."""
+        for session in list(self.sessions.values()):
+            session.close()
+            self._forget(session)
+        self.calls.close()
+        self._update_status()
+
+    def next_deadline(self) -> float:
+        """Return when ``handle_deadline`` is due, infinite when never."""
+        return min((session.deadline for session in self.sessions.values()), default=inf)
+
+    def take_events(self) -> list[Event]:
+        """Take what happened since the last call, in order."""
+        events, self._events = self._events, []
+        return events
+
+    def shards_to_send(self) -> list[str]:
+        """Return the shards that have frames to send."""
+        return [shard for shard, session in self.sessions.items() if session.frames]
+
+    def take_frames(self, shard: str) -> list[str]:
+        """Take the frames to send on the shard's socket, in order."""
+        session = self.sessions[shard]
+        frames, session.frames = session.frames, []
+        return frames
+
+    def requests_to_send(self) -> list[HttpRequest]:
+        """Take the requests to make."""
+        return self.calls.take_requests()
+
+    def _session(self, shard: str) -> Session:
+        session = self.sessions.get(shard)
+        if session is None:
+            session = self.sessions[shard] = self._open_session(shard)
+        return session
+
+    def _open_session(self, shard: str) -> Session:
+        options = self._options
+        was_ever_connected = shard in self._idle_closed
+        self._idle_closed.discard(shard)
+        return Session(
+            shard,
+            Connection(options.timing, options.backoff, self._random, was_ever_connected=was_ever_connected),
+            Subscriptions(self._new_subscription_id, linger=options.linger),
+            introduction=Connect(options.client_id, context=options.context),
+            emit=self._emit,
+        )
+
+    def _forget(self, session: Session) -> None:
+        del self.sessions[session.shard]
+        self._frames_received += session.frames_received
+        if session.connection.was_ever_connected:
+            self._idle_closed.add(session.shard)
+
+    def _new_subscription_id(self) -> str:
+        self._subscription_count += 1
+        return f"sub_{self._subscription_count}"
+
+    def _emit(self, event: Event) -> None:
+        self._events.append(event)
+
+    def _update_status(self) -> None:
+        status = self._evaluate_status()
+        if status is not self.status:
+            self.status = status
+            self._emit(StatusChanged(status))
+
+    def _evaluate_status(self) -> Status:
+        if not self.sessions:
+            return Status.IDLE
+        connections = [session.connection for session in self.sessions.values()]
+        if any(connection.is_open for connection in connections):
+            return Status.CONNECTED
+        if any(type(connection.state) is Connecting for connection in connections):
+            return Status.CONNECTING
+        return Status.OFFLINE

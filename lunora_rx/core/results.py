@@ -1,0 +1,188 @@
+"""What the server said about one live query, and how its frames are applied.
+
+Knows value, cursor and epoch. Does not know who asked, nor over which socket.
+Source: ``docs/protocol.md``, sections "Applying data and delta" and "Other frames".
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from typing import Any
+
+from lunora_rx.core.delta import UNMERGEABLE, is_row_delta, merge_delta
+from lunora_rx.core.snapshot import Snapshot, SnapshotStatus
+from lunora_rx.errors import CodecError, LunoraError, ProtocolError
+from lunora_rx.protocol.frames import is_epoch, is_position
+from lunora_rx.protocol.values import UNDEFINED
+from lunora_rx.protocol.wire import decode_parsed
+
+_SCALARS = (str, bool, int, float)
+
+
+class Change(enum.Enum):
+    """What applying a frame did."""
+
+    NOTHING = "nothing"
+    VALUE = "value"
+    STATUS = "status"
+    FAILED = "failed"
+    BEHIND = "behind"
+
+
+class Result:
+    """The server's answer to one live query so far.
+
+    Attributes:
+        base: Last value the server gave; ``UNDEFINED`` before the first.
+        shown: What observers see: the base under the layers over it.
+        cursor: Position of ``base`` in the shard's history, overwritten by what frames say.
+        epoch: The history that ``cursor`` counts in.
+        last_mutation_id: Highest mutation the server says it has seen.
+        status: How far ``shown`` can be trusted.
+        error: Why the query failed, or ``None``.
+        is_behind: Whether a frame was missed, so that deltas must wait for a whole value.
+    """
+
+    __slots__ = ("base", "cursor", "epoch", "error", "is_behind", "last_mutation_id", "shown", "status")
+
+    def __init__(self) -> None:
+        self.base: Any = UNDEFINED
+        self.shown: Any = UNDEFINED
+        self.cursor: int | None = None
+        self.epoch: str | int | None = None
+        self.last_mutation_id = 0
+        self.status = SnapshotStatus.PENDING
+        self.error: LunoraError | None = None
+        self.is_behind = False
+
+    @property
+    def snapshot(self) -> Snapshot[Any]:
+        """The result as observers may see it."""
+        return Snapshot(self.status, self.shown, self.error, self.cursor)
+
+    @property
+    def resume_position(self) -> tuple[int, str | int | None] | None:
+        """Cursor and epoch to resume from; none without a value, which a bare ``resume`` would leave missing."""
+        if self.cursor is None or self.base is UNDEFINED or self.is_behind:
+            return None
+        return self.cursor, self.epoch
+
+    def apply_value(self, frame: Mapping[str, Any], *, tagged: bool) -> Change:
+        """Apply a ``data`` or ``delta`` frame, given as the JSON object that arrived.
+
+        The object is the caller's no longer: its payload becomes the base. ``tagged`` says whether the
+        frame's text can hold a wire tag. On ``BEHIND`` or ``FAILED`` the caller asks for the whole value.
+        """
+        base = frame.get("data", UNDEFINED) if frame["type"] == "data" else UNDEFINED
+        delta = UNDEFINED if base is not UNDEFINED else frame.get("delta", UNDEFINED)
+        if base is UNDEFINED and self.is_behind:
+            return Change.NOTHING
+        try:
+            cursor, epoch, mutation = _position(frame)
+            if base is UNDEFINED and delta is UNDEFINED:
+                raise ProtocolError("the frame holds neither data nor delta")
+            if tagged and delta is UNDEFINED:
+                base = decode_parsed(base, root="data")
+            elif tagged:
+                delta = decode_parsed(delta, root="delta")
+        except (CodecError, ProtocolError) as error:
+            return self.fail_behind(_undecodable(error))
+        if delta is not UNDEFINED:
+            base = self._merge(delta)
+        if base is UNMERGEABLE:
+            return self._fall_behind()
+        return self._accept(base, cursor, epoch, mutation)
+
+    def apply_position(self, frame: Mapping[str, Any]) -> Change:
+        """Apply a ``resume`` or ``settled`` frame: the value stands, its position may move."""
+        if self.is_behind or self.base is UNDEFINED:
+            return Change.NOTHING
+        try:
+            cursor, epoch, mutation = _position(frame)
+        except ProtocolError:
+            return Change.NOTHING
+        self.cursor = self.cursor if cursor is None else cursor
+        self.epoch = self.epoch if epoch is None else epoch
+        if frame["type"] == "settled" and mutation is not None:
+            self.last_mutation_id = max(self.last_mutation_id, mutation)
+        return self._heal()
+
+    def fail(self, error: LunoraError) -> Change:
+        """Note that the server refused the query; the value stays what it was."""
+        self.status, self.error = SnapshotStatus.FAILED, error
+        return Change.FAILED
+
+    def fail_behind(self, error: LunoraError) -> Change:
+        """Note that a frame cannot be read: nothing advances, and the value is behind."""
+        self.status, self.error, self.is_behind = SnapshotStatus.STALE, error, True
+        return Change.FAILED
+
+    def go_stale(self) -> Change:
+        """Note that the socket is gone; a shown value stays."""
+        if self.status is not SnapshotStatus.LIVE:
+            return Change.NOTHING
+        self.status = SnapshotStatus.STALE
+        return Change.STATUS
+
+    def _merge(self, delta: Any) -> Any:
+        # A row change before any base comes from servers that broadcast: it is shown as it is.
+        if not is_row_delta(delta) or self.base is UNDEFINED:
+            return delta
+        return merge_delta(self.base, delta)
+
+    def _accept(self, base: Any, cursor: int | None, epoch: str | int | None, mutation: int | None) -> Change:
+        self.base, self.is_behind = base, False
+        if cursor is not None:
+            self.cursor = cursor
+        if epoch is not None:
+            self.epoch = epoch
+        if mutation is not None and mutation > self.last_mutation_id:
+            self.last_mutation_id = mutation
+        shown, self.shown = self.shown, base
+        healed = self._heal()
+        return healed if is_unchanged(shown, base) else Change.VALUE
+
+    def _heal(self) -> Change:
+        if self.status is SnapshotStatus.LIVE:
+            return Change.NOTHING
+        self.status, self.error = SnapshotStatus.LIVE, None
+        return Change.STATUS
+
+    def _fall_behind(self) -> Change:
+        self.is_behind, self.cursor, self.epoch = True, None, None
+        self.status = SnapshotStatus.STALE
+        return Change.BEHIND
+
+
+def is_unchanged(old: Any, new: Any) -> bool:
+    """Tell whether publishing ``new`` after ``old`` would say nothing: the same object, or an equal scalar of its kind.
+
+    A bool is no number, as on the wire; NaN equals NaN.
+    """
+    if old is new:
+        return True
+    if not isinstance(old, _SCALARS) or not isinstance(new, _SCALARS) or _kind(old) is not _kind(new):
+        return False
+    return old == new or (old != old and new != new)
+
+
+def _kind(scalar: str | float) -> type:
+    return float if type(scalar) is int else type(scalar)
+
+
+def _position(frame: Mapping[str, Any]) -> tuple[int | None, str | int | None, int | None]:
+    cursor, epoch, mutation = frame.get("cursor"), frame.get("epoch"), frame.get("lastMutationId")
+    if cursor is not None and not is_position(cursor):
+        raise ProtocolError("'cursor' is not an integer")
+    if epoch is not None and not is_epoch(epoch):
+        raise ProtocolError("'epoch' is not a string or an integer")
+    if mutation is not None and not is_position(mutation):
+        raise ProtocolError("'lastMutationId' is not an integer")
+    return cursor, epoch, mutation
+
+
+def _undecodable(error: LunoraError) -> CodecError:
+    path = error.path if isinstance(error, CodecError) else "frame"
+    reason = error.message.removeprefix(f"{path}: ")
+    return CodecError(reason, path=path, code="WIRE_DECODE_FAILED")

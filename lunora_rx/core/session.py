@@ -1,0 +1,281 @@
+"""One shard's conversation: its connection, what it asks for and when.
+
+Feed it what happened, then take the frames, events and deadline that follow.
+Source: ``docs/protocol.md``, sections "WebSocket" and "Live queries".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from math import inf
+from typing import Any
+
+from lunora_rx.core.connection import Closed, Connection, Due, Idle, Trigger
+from lunora_rx.core.events import CloseSocket, Event, FrameIgnored, OpenSocket, SubscriptionClosed, TokenExpired
+from lunora_rx.core.live_queries import Handler, LiveQueries
+from lunora_rx.core.pacing import CONCURRENCY, Pacing
+from lunora_rx.core.subscriptions import Subscription, Subscriptions
+from lunora_rx.errors import CodecError, ProtocolError, TransportError
+from lunora_rx.protocol.endpoints import CLOSE_TOKEN_EXPIRED, CLOSE_TOO_BIG, PING, PONG
+from lunora_rx.protocol.frames import Connect, Identity, decode_server_frame, encode_frame
+from lunora_rx.protocol.text import may_hold_tag, parse
+
+IDLE_CLOSE_AFTER = 5.0
+CLOSE_NORMAL = 1000
+CLOSE_SILENT_PEER = 4000
+
+_PONGS = (PONG, PONG.encode())
+
+
+class Session:
+    """Everything that one shard's socket is about.
+
+    The owner drains ``frames`` and the emitted events after every call, and calls
+    ``handle_deadline`` once ``deadline`` has come. ``frames`` fills only while the socket is open.
+
+    Attributes:
+        shard: The shard key, empty for the default shard.
+        connection: The socket's lifecycle.
+        subscriptions: The shard's live queries.
+        frames: Texts to send, in order.
+        deadline: When ``handle_deadline`` is due, infinite when never.
+        frames_received: How many frames the peer has sent.
+        subject: Whose socket this is, as the server says; ``None`` for nobody, or before it said.
+    """
+
+    def __init__(
+        self,
+        shard: str,
+        connection: Connection,
+        subscriptions: Subscriptions,
+        *,
+        introduction: Connect,
+        emit: Callable[[Event], None],
+    ) -> None:
+        self.shard = shard
+        self.connection = connection
+        self.subscriptions = subscriptions
+        self.frames: list[str] = []
+        self.deadline = inf
+        self.frames_received = 0
+        self.subject: str | None = None
+        self._introduction = introduction
+        self._emit = emit
+        self._queries = LiveQueries(shard, subscriptions, emit, self._ask_cold)
+        self._handlers: Mapping[str, Handler] = {**self._queries.handlers, "identity": self._receive_identity}
+        self._pacing = Pacing()
+        self._unsubscribes: list[str] = []
+        self._idle_at = inf
+        self._searches_oversized = False
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the conversation is over for good."""
+        return type(self.connection.state) is Closed
+
+    def describe(self) -> dict[str, Any]:
+        """Return what a bug report needs of this shard, as plain values."""
+        return {
+            "connection": type(self.connection.state).__name__.lower(),
+            "subject": self.subject,
+            "frames_received": self.frames_received,
+            "subscriptions": {each.key: each.describe() for each in self.subscriptions},
+        }
+
+    def connect(self, now: float) -> None:
+        """Ask for a socket unless there is one, or one is on its way."""
+        if self.connection.can(Trigger.CONNECT):
+            self.connection.connect(now)
+            self._emit(OpenSocket(self.shard))
+        self._reschedule()
+
+    def subscribe(self, key: str, function_path: str, args: Any, now: float) -> Subscription:
+        """Ask for a live query; equal keys share one subscription."""
+        subscription = self.subscriptions.acquire(key, function_path, args)
+        self._idle_at = inf
+        if self.connection.is_open and not subscription.is_acked and not subscription.is_oversized:
+            self._ask(subscription, now)
+        if self.connection.state == Idle():
+            self.connect(now)
+        self._reschedule()
+        return subscription
+
+    def unsubscribe(self, key: str, now: float) -> None:
+        """Give one request for a live query up; the last one ends it."""
+        subscription = self.subscriptions.release(key, now)
+        if subscription is not None:
+            self._end(subscription, now)
+        self._reschedule()
+
+    def refresh(self, key: str, now: float) -> None:
+        """Ask for a query's whole value again, also for one that was left out as too large."""
+        subscription = self.subscriptions.get(key)
+        if subscription is None:
+            return
+        subscription.is_oversized = subscription.asked_cold = False
+        if self.connection.is_open:
+            self._ask_cold(subscription)
+
+    def receive_opened(self, now: float) -> None:
+        """Greet the server and ask again for everything; the order is the protocol's."""
+        if not self.connection.can(Trigger.OPENED):
+            return
+        self.connection.opened(now)
+        self.frames.append(encode_frame(self._introduction))
+        waiting = [each.id for each in self.subscriptions if not each.is_oversized]
+        self._pacing = Pacing(waiting, concurrency=1 if self._searches_oversized else CONCURRENCY)
+        self._pace(now)
+        self.frames += self._unsubscribes
+        self._unsubscribes = []
+        self._check_idle(now)
+        self._reschedule()
+
+    def receive_text(self, text: str | bytes, now: float) -> None:
+        """Apply one inbound frame; an unusable one is ignored and reported."""
+        connection = self.connection
+        connection.last_frame_at = now
+        self.frames_received += 1
+        if len(text) == len(PONG) and text in _PONGS:
+            return
+        try:
+            frame = parse(text)
+            kind = frame["type"]
+            handler = self._handlers.get(kind)
+        except (CodecError, LookupError, TypeError):
+            self._ignore("it is not a JSON object with a type")
+            return
+        if not connection.is_healthy and kind != "error":
+            connection.prove_health()
+            self._reschedule()
+        if handler is None:
+            self._ignore("its type is unknown")
+            return
+        try:
+            handler(frame, may_hold_tag(text))
+        except ProtocolError as error:
+            self._ignore(error.message)
+        if not self._pacing.is_done:
+            self._free_slot(frame, now)
+
+    def receive_closed(self, code: int | None, now: float) -> None:
+        """Note that the socket, or the attempt to open it, is gone; a new attempt is planned."""
+        if not self.connection.can(Trigger.LOST):
+            return
+        if code == CLOSE_TOKEN_EXPIRED:
+            self._emit(TokenExpired(self.shard))
+        if code == CLOSE_TOO_BIG:
+            self._search_oversized()
+        self.connection.lost(now)
+        self.frames.clear()
+        self._pacing = Pacing()
+        self._queries.forget_socket()
+        self._reschedule()
+
+    def restart(self, now: float) -> None:
+        """Retire the socket, or the attempt, and open another by the normal backoff."""
+        self._drop_socket(CLOSE_NORMAL, now)
+
+    def close(self) -> None:
+        """End the conversation for good."""
+        if self.is_closed:
+            return
+        if not isinstance(self.connection.state, Idle):
+            self._emit(CloseSocket(self.shard, CLOSE_NORMAL))
+        self.connection.close()
+        self.frames.clear()
+        self._pacing, self._idle_at = Pacing(), inf
+        for subscription in self.subscriptions:
+            self._emit(SubscriptionClosed(subscription.key))
+        self.subscriptions.clear()
+        self._reschedule()
+
+    def handle_deadline(self, now: float) -> None:
+        """Do what is due by now."""
+        match self.connection.handle_deadline(now):
+            case Due.CONNECT:
+                self.connect(now)
+            case Due.ABANDON:
+                self._drop_socket(CLOSE_NORMAL, now)
+            case Due.DEAD:
+                self._drop_socket(CLOSE_SILENT_PEER, now)
+            case Due.PING:
+                self.frames.append(PING)
+            case Due.NOTHING:
+                pass
+        self._pacing.handle_deadline(now)
+        self._pace(now)
+        for subscription in self.subscriptions.take_outlived(now):
+            self._end(subscription, now)
+        if now >= self._idle_at:
+            self.close()
+        self._reschedule()
+
+    def _ask(self, subscription: Subscription, now: float) -> None:
+        # While one query too many bytes long is looked for, asking out of turn would blur the trail.
+        if self._pacing.is_searching:
+            self._pacing.add(subscription.id)
+            self._pace(now)
+            return
+        subscription.was_sent = True
+        self.frames.append(subscription.encode_subscribe())
+
+    def _ask_cold(self, subscription: Subscription) -> None:
+        self.frames.append(subscription.encode_subscribe(cold=True))
+
+    def _end(self, subscription: Subscription, now: float) -> None:
+        self._pacing.release(subscription.id)
+        self._pace(now)
+        if subscription.was_sent:
+            outgoing = self.frames if self.connection.is_open else self._unsubscribes
+            outgoing.append(subscription.encode_unsubscribe())
+        self._emit(SubscriptionClosed(subscription.key))
+        self._check_idle(now)
+
+    def _pace(self, now: float) -> None:
+        while (subscription_id := self._pacing.next_to_send(now)) is not None:
+            subscription = self.subscriptions.find(subscription_id)
+            if subscription is None or subscription.is_acked:
+                self._pacing.release(subscription_id)
+                continue
+            subscription.was_sent = True
+            self.frames.append(subscription.encode_subscribe())
+        if self._pacing.is_searching and self._pacing.is_done:
+            self._pacing = Pacing()
+            self._searches_oversized = False
+
+    def _free_slot(self, frame: dict[str, Any], now: float) -> None:
+        if self._pacing.is_searching and frame["type"] == "ack":
+            return
+        subscription_id = frame.get("id")
+        if isinstance(subscription_id, str) and self._pacing.release(subscription_id):
+            self._pace(now)
+            self._reschedule()
+
+    def _search_oversized(self) -> None:
+        suspect = self._pacing.suspect
+        subscription = self.subscriptions.find(suspect) if suspect is not None else None
+        self._searches_oversized = True
+        if subscription is not None:
+            subscription.is_oversized = True
+            message = f"the value of {subscription.function_path!r} exceeds the frame limit; narrow the query"
+            self._queries.fail(subscription, TransportError(message, code="FRAME_TOO_LARGE"))
+
+    def _drop_socket(self, code: int, now: float) -> None:
+        if self.connection.can(Trigger.LOST):
+            self._emit(CloseSocket(self.shard, code))
+            self.receive_closed(None, now)
+
+    def _check_idle(self, now: float) -> None:
+        if self.shard and not self.subscriptions:
+            self._idle_at = now + IDLE_CLOSE_AFTER
+
+    def _receive_identity(self, frame: dict[str, Any], tagged: bool) -> None:
+        identity = decode_server_frame(frame)
+        assert isinstance(identity, Identity)
+        self.subject = identity.subject
+
+    def _ignore(self, reason: str) -> None:
+        self._emit(FrameIgnored(self.shard, reason))
+
+    def _reschedule(self) -> None:
+        self.deadline = min(self.connection.deadline, self._pacing.deadline, self.subscriptions.deadline, self._idle_at)

@@ -1,0 +1,162 @@
+"""An app: functions registered in Python, and the embedded server that offers them.
+
+It is for development, tests and demos; ``docs/devserver.md`` says what it is not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+from lunora_rx.devserver.access import Access, Authenticate
+from lunora_rx.devserver.backend import Backend
+from lunora_rx.devserver.faults import Faults
+from lunora_rx.devserver.functions import Function, FunctionKind, register
+from lunora_rx.devserver.openrpc import openrpc_document
+from lunora_rx.devserver.server import Server
+from lunora_rx.devserver.settings import Limits
+
+__all__ = ["App"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+A = TypeVar("A", bound=Authenticate)
+
+
+class App:
+    """Functions that clients may call, and a server for them.
+
+    Functions run on the event loop, one at a time: one that blocks, blocks the server.
+
+    Args:
+        admin_token: Bearer that may make short-lived tokens for sockets; ``None`` turns them off.
+        limits: How much the server takes.
+        title: Title of the OpenRPC document.
+        version: Version in the OpenRPC document.
+
+    Attributes:
+        functions: What is registered, by path.
+        faults: Switches that make running servers misbehave.
+        limits: How much the server takes.
+        access: What makes a token good.
+    """
+
+    def __init__(
+        self,
+        *,
+        admin_token: str | None = None,
+        limits: Limits | None = None,
+        title: str = "lunora_rx devserver",
+        version: str = "0",
+    ) -> None:
+        self.functions: dict[str, Function] = {}
+        self.faults = Faults()
+        self.limits = limits or Limits()
+        self.access = Access(admin_token=admin_token)
+        self._title = title
+        self._version = version
+        self._backends: list[Backend] = []
+
+    def __repr__(self) -> str:
+        return f"<App functions={len(self.functions)} running={len(self._backends)}>"
+
+    # --- registration
+
+    def query(self, path: str) -> Callable[[F], F]:
+        """Register a query: ``fn(ctx, ...)``, reads only, depends on nothing but its arguments, identity and reads."""
+        return self._registering(path, "query")
+
+    def mutation(self, path: str) -> Callable[[F], F]:
+        """Register a mutation: ``fn(ctx, ...)`` in one transaction, which an exception rolls back."""
+        return self._registering(path, "mutation")
+
+    def action(self, path: str) -> Callable[[F], F]:
+        """Register an action: ``fn(ctx, ...)``, plain or async, which reaches tables through other functions."""
+        return self._registering(path, "action")
+
+    def stream(self, path: str, *, durable: bool = False) -> NoReturn:
+        """Register a streaming procedure; not there yet.
+
+        Raises:
+            NotImplementedError: Always.
+        """
+        raise NotImplementedError("the embedded server has no streams yet")
+
+    def shape(self, path: str) -> NoReturn:
+        """Register a shape; not there yet.
+
+        Raises:
+            NotImplementedError: Always.
+        """
+        raise NotImplementedError("the embedded server has no shapes yet")
+
+    def authenticate(self, check: A) -> A:
+        """Register what says whose token this is: ``check(token)`` returns the subject, or ``None`` to refuse it.
+
+        It may be async.  Any exception refuses the token; an ``AppError`` chooses the code.
+        """
+        self.access = Access(check, self.access.admin_token)
+        return check
+
+    def openrpc(self) -> dict[str, Any]:
+        """Return the OpenRPC document of what is registered."""
+        return openrpc_document(self.functions.values(), title=self._title, version=self._version)
+
+    # --- running
+
+    @asynccontextmanager
+    async def serve(
+        self, host: str = "127.0.0.1", port: int = 0, *, storage: str | Path | None = None
+    ) -> AsyncIterator[str]:
+        """Serve inside ``async with``, and yield the URL.
+
+        Args:
+            host: Address to listen on.
+            port: Port; 0 takes a free one.
+            storage: Directory for the databases, created when missing; ``None`` keeps them in memory.
+
+        Raises:
+            OSError: The address cannot be listened on.
+        """
+        backend = Backend(self, storage=storage)
+        server = Server(self, backend)
+        self._backends.append(backend)
+        try:
+            yield await server.start(host, port)
+        finally:
+            self._backends.remove(backend)
+            await server.stop()
+            backend.close()
+
+    def run(self, host: str = "127.0.0.1", port: int = 8787, *, storage: str | Path | None = None) -> None:
+        """Serve until interrupted; a convenience for scripts, which prints the URL."""
+        with contextlib.suppress(KeyboardInterrupt):
+            asyncio.run(self._run(host, port, storage))
+
+    @property
+    def backend(self) -> Backend:
+        """The backend of the server that was started last and still runs, to look at.
+
+        Raises:
+            RuntimeError: None is running.
+        """
+        if not self._backends:
+            raise RuntimeError("this app is not being served")
+        return self._backends[-1]
+
+    async def _run(self, host: str, port: int, storage: str | Path | None) -> None:
+        async with self.serve(host, port, storage=storage) as url:
+            print(f"lunora_rx devserver on {url} (development only); stop it with Ctrl-C", flush=True)
+            await asyncio.Event().wait()
+
+    def _registering(self, path: str, kind: FunctionKind) -> Callable[[F], F]:
+        def decorate(handler: F) -> F:
+            if path in self.functions:
+                raise ValueError(f"there is a function {path!r} already")
+            self.functions[path] = register(path, kind, handler)
+            return handler
+
+        return decorate

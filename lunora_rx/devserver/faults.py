@@ -1,0 +1,187 @@
+"""Switches that make a running server misbehave on purpose.
+
+They act on the servers of one app, and are called on their event loop: from a test, or from
+one of the app's own actions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from lunora_rx.protocol.rpc import HttpReply
+
+__all__ = ["Faults", "FaultySocket"]
+
+
+class FaultySocket(Protocol):
+    """A live socket, as far as faults reach it."""
+
+    @property
+    def shard_name(self) -> str:
+        """The shard that the socket is connected to."""
+
+    def abort(self) -> None:
+        """Reset the connection, with no closing handshake."""
+
+    def close(self, code: int) -> None:
+        """Close it with a code."""
+
+    def send_text(self, text: str) -> None:
+        """Send any text."""
+
+
+class Restartable(Protocol):
+    """A server, as far as faults reach it."""
+
+    def begin_epoch(self) -> None:
+        """Start a new history over the same rows."""
+
+    def erase(self) -> None:
+        """Forget everything."""
+
+
+class Faults:
+    """Faults that are in force, and the sockets they act on.
+
+    Attributes:
+        attempts: How many sockets were asked for so far, the refused ones included.
+    """
+
+    def __init__(self) -> None:
+        self.attempts = 0
+        self._sockets: dict[FaultySocket, None] = {}
+        self._servers: list[Restartable] = []
+        self._failures: deque[HttpReply] = deque()
+        self._lost_replies = 0
+        self._refusing = False
+        self._stalled = False
+        self._flowing: list[asyncio.Future[None]] = []
+        self._timers: list[asyncio.TimerHandle] = []
+
+    # --- at once
+
+    @property
+    def open_sockets(self) -> int:
+        """How many sockets are open."""
+        return len(self._sockets)
+
+    def drop_sockets(self, shard: str | None = None) -> int:
+        """Reset sockets, all or those of one shard; return how many."""
+        return self._each(shard, lambda socket: socket.abort())
+
+    def close_sockets(self, code: int, shard: str | None = None) -> int:
+        """Close sockets with a code, such as 4001 or 1009; return how many."""
+        return self._each(shard, lambda socket: socket.close(code))
+
+    def send_text(self, text: str, shard: str | None = None) -> int:
+        """Send a text that is no frame, or a wrong one; return to how many sockets."""
+        return self._each(shard, lambda socket: socket.send_text(text))
+
+    def new_epoch(self) -> None:
+        """Restart with a new epoch over the same rows."""
+        self._restart(lambda server: server.begin_epoch())
+
+    def restart(self) -> None:
+        """Restart with nothing: no rows, no recorded replies, a new epoch."""
+        self._restart(lambda server: server.erase())
+
+    # --- until released
+
+    def refuse_sockets(self, seconds: float | None = None) -> None:
+        """Reset every new socket before it opens, for a time or until ``release``."""
+        self._refusing = True
+        self._after(seconds, self._accept_again)
+
+    def stall(self, seconds: float | None = None) -> None:
+        """Send nothing, neither frames nor replies, for a time or until ``release``; calls are still carried out."""
+        self._stalled = True
+        self._after(seconds, self._flow_again)
+
+    def fail_calls(
+        self, count: int = 1, *, status: int = 503, body: bytes = b"", headers: Mapping[str, str] | None = None
+    ) -> None:
+        """Answer the next calls with this, without carrying them out."""
+        self._failures.extend([HttpReply(status, headers or {}, body)] * count)
+
+    def lose_replies(self, count: int = 1) -> None:
+        """Carry the next calls out, then reset their connections instead of replying."""
+        self._lost_replies += count
+
+    def release(self) -> None:
+        """End every fault that is in force, and forget those that have not struck."""
+        for timer in self._timers:
+            timer.cancel()
+        self._timers.clear()
+        self._failures.clear()
+        self._lost_replies = 0
+        self._accept_again()
+        self._flow_again()
+
+    # --- for the server
+
+    @property
+    def is_refusing(self) -> bool:
+        """Whether new sockets are reset."""
+        return self._refusing
+
+    async def until_flowing(self) -> None:
+        """Wait while everything is stalled."""
+        while self._stalled:
+            future = asyncio.get_running_loop().create_future()
+            self._flowing.append(future)
+            await future
+
+    def take_failure(self) -> HttpReply | None:
+        """Return the reply that a call gets instead of its own, if one is due."""
+        return self._failures.popleft() if self._failures else None
+
+    def take_lost_reply(self) -> bool:
+        """Tell whether the reply of a call is lost."""
+        is_lost = self._lost_replies > 0
+        self._lost_replies -= is_lost
+        return is_lost
+
+    def attach_socket(self, socket: FaultySocket) -> None:
+        """Know of a socket, until ``detach_socket``."""
+        self._sockets[socket] = None
+
+    def detach_socket(self, socket: FaultySocket) -> None:
+        """Forget a socket; an unknown one is no error."""
+        self._sockets.pop(socket, None)
+
+    def attach_server(self, server: Restartable) -> None:
+        """Know of a server, until ``detach_server``."""
+        self._servers.append(server)
+
+    def detach_server(self, server: Restartable) -> None:
+        """Forget a server, and end what is in force."""
+        self._servers.remove(server)
+        self.release()
+
+    def _each(self, shard: str | None, act: Callable[[FaultySocket], None]) -> int:
+        sockets = [each for each in self._sockets if shard is None or each.shard_name == shard]
+        for socket in sockets:
+            act(socket)
+        return len(sockets)
+
+    def _restart(self, act: Callable[[Restartable], None]) -> None:
+        self.drop_sockets()
+        for server in self._servers:
+            act(server)
+
+    def _after(self, seconds: float | None, action: Callable[[], None]) -> None:
+        if seconds is not None:
+            self._timers.append(asyncio.get_running_loop().call_later(seconds, action))
+
+    def _accept_again(self) -> None:
+        self._refusing = False
+
+    def _flow_again(self) -> None:
+        self._stalled = False
+        waiting, self._flowing = self._flowing, []
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)

@@ -1,0 +1,150 @@
+"""Registered functions: their kind, their arguments, their entry in the OpenRPC document.
+
+Arguments are checked against the annotations of the function, so that a handler only
+ever runs with what it says it takes.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal, TypeAlias
+
+from lunora_rx.devserver.annotations import Kind, Mismatch, Schema, kind_of
+from lunora_rx.devserver.refusals import AppError
+from lunora_rx.protocol.values import UNDEFINED
+from lunora_rx.protocol.wire import decode_wire
+
+__all__ = ["Function", "FunctionKind", "register"]
+
+FunctionKind: TypeAlias = Literal["query", "mutation", "action"]
+
+_PATH: Final = re.compile(r"[^\s:]+:[^\s:]+")
+_REQUIRED: Final = inspect.Parameter.empty
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """One argument of a function: what it must be, and what it is when it is not given."""
+
+    kind: Kind
+    default: Any = _REQUIRED
+
+    @property
+    def is_required(self) -> bool:
+        return self.default is _REQUIRED
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function that clients may call by its path.
+
+    Attributes:
+        path: ``"file:function"``.
+        kind: ``"query"``, ``"mutation"`` or ``"action"``.
+        handler: The Python function; its first parameter is the context.
+        arguments: What it takes besides, by name.
+        takes_more: Whether it has ``**arguments``, so that unknown names are let through.
+        result: Schema of what it returns; one without a type means that nothing was declared.
+    """
+
+    path: str
+    kind: FunctionKind
+    handler: Callable[..., Any]
+    arguments: Mapping[str, Argument]
+    takes_more: bool
+    result: Schema
+
+    def bind(self, args: object) -> dict[str, Any]:
+        """Return the keyword arguments for the handler from the wire form of a call's ``args``.
+
+        Raises:
+            CodecError: The arguments cannot be decoded.
+            AppError: They are not what the function takes; code ``VALIDATION_ERROR``, the argument is named.
+        """
+        given = decode_wire(args, root="args")
+        present = {name: value for name, value in given.items() if value is not UNDEFINED}
+        unknown = [name for name in present if name not in self.arguments]
+        if unknown and not self.takes_more:
+            raise self._refused(unknown[0], f"takes {', '.join(self.arguments) or 'no arguments'}", is_unknown=True)
+        return {name: present[name] for name in unknown} | self._checked(present)
+
+    def _checked(self, present: Mapping[str, Any]) -> dict[str, Any]:
+        checked = {}
+        for name, argument in self.arguments.items():
+            if name in present:
+                checked[name] = self._check(argument.kind, present[name], name)
+            elif argument.is_required:
+                raise self._refused(name, f"required: {argument.kind.expected}")
+            else:
+                checked[name] = argument.default
+        return checked
+
+    def _check(self, kind: Kind, value: Any, name: str) -> Any:
+        try:
+            return kind.check(value, name)
+        except Mismatch as mismatch:
+            raise self._refused(mismatch.path, mismatch.expected) from None
+
+    def _refused(self, argument: str, expected: str, *, is_unknown: bool = False) -> AppError:
+        message = f"{self.path} has no argument {argument!r}: it {expected}"
+        if not is_unknown:
+            message = f"{self.path}: argument {argument!r} must be {expected}".replace("must be required", "is required")
+        return AppError("VALIDATION_ERROR", message, data={"argument": argument, "expected": expected})
+
+
+def register(path: str, kind: FunctionKind, handler: Callable[..., Any]) -> Function:
+    """Return the function that a handler stands for.
+
+    Raises:
+        ValueError: The path is not ``"file:function"``.
+        TypeError: The handler cannot be called as this kind of function, or an annotation is not supported.
+    """
+    if not isinstance(path, str) or not _PATH.fullmatch(path):
+        raise ValueError(f"{path!r} is not a function path such as 'messages:list'")
+    if kind != "action" and inspect.iscoroutinefunction(handler):
+        raise TypeError(f"{path}: a {kind} is a plain function; only actions may be async")
+    context, *parameters = _parameters(path, handler)
+    if context.kind not in (context.POSITIONAL_ONLY, context.POSITIONAL_OR_KEYWORD):
+        raise TypeError(f"{path}: the first parameter is the context, such as 'ctx'")
+    hints = _hints(path, handler)
+    arguments = {
+        each.name: _argument(path, each, hints) for each in parameters if each.kind is not each.VAR_KEYWORD
+    }
+    takes_more = len(arguments) < len(parameters)
+    return Function(path, kind, handler, arguments, takes_more, _result_schema(hints))
+
+
+def _parameters(path: str, handler: Callable[..., Any]) -> list[inspect.Parameter]:
+    parameters = list(inspect.signature(handler).parameters.values())
+    if not parameters:
+        raise TypeError(f"{path}: the function takes no context; its first parameter is 'ctx'")
+    return parameters
+
+
+def _hints(path: str, handler: Callable[..., Any]) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(handler, include_extras=True)
+    except NameError as error:
+        raise TypeError(f"{path}: an annotation names {error.name!r}, which is not defined in its module") from error
+
+
+def _argument(path: str, parameter: inspect.Parameter, hints: Mapping[str, Any]) -> Argument:
+    if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.VAR_POSITIONAL):
+        raise TypeError(f"{path}: parameter {parameter.name!r} cannot be given by name")
+    try:
+        kind = kind_of(hints.get(parameter.name, Any))
+    except TypeError as error:
+        raise TypeError(f"{path}: parameter {parameter.name!r}: {error}") from None
+    return Argument(kind, parameter.default)
+
+
+def _result_schema(hints: Mapping[str, Any]) -> Schema:
+    try:
+        schema = kind_of(hints["return"]).schema
+    except (KeyError, TypeError):
+        schema = {}
+    return schema or {"description": "No output declared."}

@@ -1,0 +1,329 @@
+"""The server half of one socket, without the socket: texts in, texts out.
+
+It has no loop and no clock.  Its owner hands in what arrived (``receive_text``), takes what
+is to be sent (``frames_to_send``) whenever ``on_ready`` was called, and closes the socket when
+``close_code`` is set and everything was sent.  Source: ``docs/protocol.md``, sections
+"WebSocket" and "Live queries".
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from lunora_rx.devserver.answers import Answer, Failure, spliced
+from lunora_rx.devserver.functions import Function
+from lunora_rx.devserver.live import LiveQuery, Update
+from lunora_rx.devserver.refusals import AppError
+from lunora_rx.devserver.settings import Limits
+from lunora_rx.devserver.shard import Shard
+from lunora_rx.errors import CodecError, LunoraError, ProtocolError
+from lunora_rx.protocol.endpoints import CLOSE_TOKEN_EXPIRED, PING, PONG
+from lunora_rx.protocol.frames import (
+    Ack,
+    Connect,
+    Data,
+    Delta,
+    ErrorFrame,
+    Identity,
+    Resume,
+    ServerFrame,
+    Settled,
+    ShapeSubscribe,
+    ShapeUnsubscribe,
+    StreamStart,
+    Subscribe,
+    Unsubscribe,
+    WhisperFrame,
+    WhisperSend,
+    WhisperSubscribe,
+    WhisperUnsubscribe,
+    decode_client_frame,
+    encode_frame,
+)
+from lunora_rx.protocol.text import parse
+
+__all__ = ["ServerSession"]
+
+logger = logging.getLogger("lunora_rx.devserver")
+
+PAGE_DELTA: Final = "pageDelta"
+
+
+class Subscription:
+    """One live query on one socket: what frames a commit becomes here."""
+
+    def __init__(self, session: ServerSession, frame: Subscribe) -> None:
+        self.id = frame.id
+        self.since_seq = frame.since_seq
+        self.since_epoch = frame.since_epoch
+        self.cursor = -1
+        self.query: LiveQuery | None = None
+        self._session = session
+
+    def receive_update(self, update: Update) -> None:
+        """Send what a commit means for this query."""
+        answer = update.answer
+        if isinstance(answer, Failure):
+            # No position: the client keeps an older value, which a cursor of now would vouch for.
+            if not update.is_same:
+                self._session.send(ErrorFrame(self.id, answer.message, answer.code, answer.message))
+            return
+        self.cursor = update.cursor
+        if update.is_same:
+            self._session.send(Settled(self.id, cursor=update.cursor, epoch=update.epoch))
+        elif update.deltas and self._session.takes_deltas:
+            self._send_deltas(update)
+        else:
+            self._send_value(answer, update.cursor, update.epoch)
+
+    def send_first(self, shard: Shard) -> None:
+        """Answer the subscribe frame: the value, or that the client has it already."""
+        assert self.query is not None
+        answer, position = self.query.answer, (shard.cursor, shard.epoch)
+        if not isinstance(answer, Answer):
+            assert answer is not None
+            self._session.send(ErrorFrame(self.id, answer.message, answer.code, answer.message))
+            return
+        self.cursor = shard.cursor
+        if shard.is_unchanged(self.query.reads, self.since_seq, self.since_epoch):
+            self._session.send(Resume(self.id, *position))
+        else:
+            self._send_value(answer, *position)
+
+    def settle(self, cursor: int, epoch: str) -> None:
+        """Say that the value holds up to a cursor, unless that was said."""
+        assert self.query is not None
+        if self.cursor < cursor and isinstance(self.query.answer, Answer):
+            self.cursor = cursor
+            self._session.send(Settled(self.id, cursor=cursor, epoch=epoch))
+
+    def _send_value(self, answer: Answer, cursor: int, epoch: str) -> None:
+        self._session.send(Data(self.id, cursor=cursor, epoch=epoch), "data", answer.text)
+
+    def _send_deltas(self, update: Update) -> None:
+        *earlier, last = update.deltas
+        for text in earlier:
+            self._session.send(Delta(self.id), "delta", text)
+        self._session.send(Delta(self.id, cursor=update.cursor, epoch=update.epoch), "delta", last)
+
+
+class ServerSession:
+    """Everything the server knows about one socket.
+
+    Attributes:
+        subject: Whose socket it is, or ``None``.
+        client_id: What the client calls itself, once it said so.
+        topics: Whisper topics that the socket has joined.
+        close_code: With which code to close the socket once all is sent; ``None`` while it lives.
+        expires_at: Wall clock seconds at which the owner calls ``expire``; ``None`` for never.
+        is_overflowed: Whether the peer did not read for too long; the owner aborts the socket.
+        on_ready: Called when there is something to send, or to close.
+    """
+
+    def __init__(
+        self,
+        shard: Shard,
+        functions: Mapping[str, Function],
+        *,
+        subject: str | None = None,
+        limits: Limits | None = None,
+        expires_at: float | None = None,
+    ) -> None:
+        self.subject = subject
+        self.client_id: str | None = None
+        self.topics: set[str] = set()
+        self.close_code: int | None = None
+        self.expires_at = expires_at
+        self.is_overflowed = False
+        self.on_ready: Callable[[], object] = lambda: None
+        self.queued_bytes = 0
+        self._shard = shard
+        self._functions = functions
+        self._limits = limits or Limits()
+        self._caps: frozenset[str] = frozenset()
+        self._subscriptions: dict[str, Subscription] = {}
+        self._outbox: list[str] = []
+        self._must_settle = False
+        shard.members[self] = None
+
+    # --- for the owner of the socket
+
+    def receive_text(self, text: str) -> None:
+        """Handle what the client has sent; what cannot be read is ignored."""
+        if self.close_code is not None:
+            return
+        if text == PING:
+            self.send_text(PONG)
+            return
+        try:
+            tree = parse(text)
+        except CodecError:
+            logger.debug("a text that is no JSON is ignored")
+            return
+        try:
+            frame = decode_client_frame(tree)
+        except ProtocolError as error:
+            self._refuse_malformed(tree, error)
+            return
+        if frame is not None:
+            self._handle(frame)
+
+    def frames_to_send(self) -> list[str]:
+        """Take the texts to send, in order."""
+        if self._must_settle:
+            self._must_settle = False
+            for subscription in self._subscriptions.values():
+                subscription.settle(self._shard.cursor, self._shard.epoch)
+        taken, self._outbox, self.queued_bytes = self._outbox, [], 0
+        return taken
+
+    def expire(self) -> None:
+        """Tell the client that its token is no longer good, and end the socket."""
+        if self.close_code is None:
+            message = "the token of this socket has expired or is not good"
+            self.send(ErrorFrame(None, message, "TOKEN_EXPIRED", message))
+            self.end(CLOSE_TOKEN_EXPIRED)
+
+    def end(self, code: int) -> None:
+        """Leave the shard and ask the owner to close the socket with this code."""
+        self.close()
+        self.close_code = code
+        self.on_ready()
+
+    def close(self) -> None:
+        """Leave the shard; closing twice is silent."""
+        self._shard.members.pop(self, None)
+        for subscription in self._subscriptions.values():
+            self._leave(subscription)
+        self._subscriptions.clear()
+        self._must_settle = False
+
+    # --- for the shard
+
+    @property
+    def takes_deltas(self) -> bool:
+        """Whether the client merges row changes."""
+        return PAGE_DELTA in self._caps
+
+    @property
+    def shard_name(self) -> str:
+        """The shard that the socket is connected to."""
+        return self._shard.name
+
+    @property
+    def subscription_count(self) -> int:
+        """How many live queries the socket has."""
+        return len(self._subscriptions)
+
+    def settle(self) -> None:
+        """Let every subscription learn the cursor reached, once for all writes until the next drain."""
+        self._must_settle = True
+        self.on_ready()
+
+    def receive_whisper(self, topic: str, data: Any, sender: str | None) -> None:
+        """Pass on what another member told a topic."""
+        self.send(WhisperFrame(topic, data, sender))
+
+    def send(self, frame: ServerFrame, member: str = "", text: str = "") -> None:
+        """Queue a frame; a member whose JSON text is known already is spliced in."""
+        head = encode_frame(frame)
+        self.send_text(spliced(head, member, text) if member else head)
+
+    def send_text(self, text: str) -> None:
+        """Queue a text; a peer that does not read is given up instead."""
+        if self.is_overflowed:
+            return
+        # One text alone may be larger than the bound, or a large value could never be sent.
+        if self._outbox and self.queued_bytes + len(text) > self._limits.queued_bytes:
+            self._overflow()
+            return
+        self._outbox.append(text)
+        self.queued_bytes += len(text)
+        self.on_ready()
+
+    # --- frames
+
+    def _handle(self, frame: object) -> None:
+        if isinstance(frame, Subscribe):
+            self._subscribe(frame)
+        elif isinstance(frame, Unsubscribe):
+            self._unsubscribe(frame.id)
+        elif isinstance(frame, Connect):
+            self.client_id, self._caps = frame.client_id, frozenset(frame.caps)
+            self.send(Identity(self.subject))
+        elif isinstance(frame, WhisperSubscribe):
+            self._join(frame.topic)
+        elif isinstance(frame, WhisperUnsubscribe):
+            self.topics.discard(frame.topic)
+        elif isinstance(frame, WhisperSend):
+            self._shard.whisper(frame.topic, frame.data, self, self.subject or self.client_id)
+        elif isinstance(frame, ShapeSubscribe | StreamStart):
+            message = f"this server has no {'shapes' if isinstance(frame, ShapeSubscribe) else 'streams'} yet"
+            self.send(ErrorFrame(frame.id, message, "NOT_IMPLEMENTED", message))
+        elif isinstance(frame, ShapeUnsubscribe):
+            pass
+
+    def _subscribe(self, frame: Subscribe) -> None:
+        try:
+            self._check_room(frame.id)
+            function = self._query_named(frame.function_path)
+            args = _bound(function, frame.args)
+        except LunoraError as error:
+            self._unsubscribe(frame.id)
+            self.send(ErrorFrame(frame.id, error.message, error.code, error.message))
+            return
+        self.send(Ack(frame.id))
+        subscription = Subscription(self, frame)
+        subscription.query = self._shard.live.watch(function, args, self.subject, subscription)
+        self._unsubscribe(frame.id)  # the same id again; after the watch, so that a shared query stays
+        self._subscriptions[frame.id] = subscription
+        subscription.send_first(self._shard)
+
+    def _unsubscribe(self, subscription_id: str) -> None:
+        subscription = self._subscriptions.pop(subscription_id, None)
+        if subscription is not None:
+            self._leave(subscription)
+
+    def _leave(self, subscription: Subscription) -> None:
+        assert subscription.query is not None
+        self._shard.live.unwatch(subscription.query, subscription)
+
+    def _join(self, topic: str) -> None:
+        if len(self.topics) < self._limits.subscriptions:
+            self.topics.add(topic)
+
+    def _check_room(self, subscription_id: str) -> None:
+        limit = self._limits.subscriptions
+        if len(self._subscriptions) >= limit and subscription_id not in self._subscriptions:
+            raise AppError("TOO_MANY_SUBSCRIPTIONS", f"a connection holds at most {limit} subscriptions")
+
+    def _query_named(self, path: str) -> Function:
+        function = self._functions.get(path)
+        if function is None:
+            raise AppError("NOT_FOUND", f"there is no function {path!r}")
+        if function.kind != "query":
+            raise AppError("NOT_FOUND", f"{path!r} is no query that can be watched, it is of kind {function.kind}")
+        return function
+
+    def _refuse_malformed(self, tree: Any, error: ProtocolError) -> None:
+        frame_id = tree.get("id")
+        if tree.get("type") == Subscribe.TYPE and isinstance(frame_id, str):
+            self.send(ErrorFrame(frame_id, error.message, "BAD_SUBSCRIPTION_ARGS", error.message))
+        else:
+            logger.debug("a frame is ignored: %s", error)
+
+    def _overflow(self) -> None:
+        logger.warning("a client does not read: its socket is dropped")
+        self.is_overflowed = True
+        self._outbox, self.queued_bytes = [], 0
+        self.close()
+        self.on_ready()
+
+
+def _bound(function: Function, args: Any) -> dict[str, Any]:
+    try:
+        return function.bind(args)
+    except CodecError as error:
+        raise AppError("BAD_SUBSCRIPTION_ARGS", error.message) from None

@@ -1,0 +1,373 @@
+"""The hands: feeds the core, drains it in one place, and arms one timer.
+
+Everything runs on the loop that the client was first used on. The driver decides
+nothing: which socket to open and when, and what to send, is the core's to say.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import threading
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from math import inf
+from typing import Any, TypeAlias
+
+from lunora_rx.core.calls import HttpRequest
+from lunora_rx.core.events import CloseSocket, Event, FrameIgnored, OpenSocket
+from lunora_rx.core.multiplexer import Multiplexer
+from lunora_rx.core.snapshot import Snapshot
+from lunora_rx.errors import ClientClosedError, LunoraError, TransportError
+from lunora_rx.interfaces import Socket, Transport
+from lunora_rx.protocol.endpoints import websocket_url
+from lunora_rx.protocol.rpc import RpcCall
+
+TokenProvider: TypeAlias = str | Callable[[], str | None | Awaitable[str | None]] | None
+
+_log = logging.getLogger("lunora_rx")
+
+# A timer that fires this late (seconds) was held up by a blocked loop: what arrived meanwhile goes first.
+_LATE = 0.5
+_TURNS = 3
+
+
+class Link:
+    """One attempt at a shard's socket, from the token to the last frame."""
+
+    def __init__(self, shard: str) -> None:
+        self.shard = shard
+        self.task: asyncio.Task[None]
+        self.socket: Socket | None = None
+        self._outbox: list[str] = []
+        self._wake = asyncio.Event()
+
+    def send(self, frames: Sequence[str]) -> None:
+        """Queue frames for the socket, in order."""
+        self._outbox += frames
+        self._wake.set()
+
+    async def write(self) -> None:
+        """Send what is queued until cancelled; a socket that takes nothing more is closed."""
+        assert self.socket is not None
+        try:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                frames, self._outbox = self._outbox, []
+                for text in frames:
+                    await self.socket.send(text)
+        except TransportError as error:
+            _log.info("shard %r: %s", self.shard, error)
+            await self.socket.close()
+
+
+class Driver:
+    """Carries out what the core wants.
+
+    Args:
+        core: The state of the client.
+        transport: Sockets and HTTP.
+        origin: Where calls go, without a trailing slash.
+        ws_base: The WebSocket URL without parameters.
+        ws_token: A token, or a sync or async provider that is asked before every connect.
+        publish: Takes each event that is not the driver's own.
+    """
+
+    def __init__(
+        self,
+        core: Multiplexer,
+        transport: Transport,
+        *,
+        origin: str,
+        ws_base: str,
+        ws_token: TokenProvider,
+        publish: Callable[[Event], None],
+    ) -> None:
+        self.core = core
+        self.frames_ignored = 0
+        self.last_error: str | None = None
+        self._transport = transport
+        self._origin = origin
+        self._ws_base = ws_base
+        self._ws_token = ws_token
+        self._publish = publish
+        self._own: Mapping[type, Callable[[Any], None]] = {
+            OpenSocket: self._open_socket,
+            CloseSocket: self._close_socket,
+            FrameIgnored: self._note_ignored,
+        }
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = 0
+        self._links: dict[str, Link] = {}
+        self._requests: dict[int, asyncio.Task[None]] = {}
+        self._background: set[asyncio.Task[Any]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._armed = inf
+        self._is_draining = False
+        self._is_closed = False
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether ``aclose`` has begun."""
+        return self._is_closed
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """The loop of the first use, ``None`` before it."""
+        return self._loop
+
+    def enter(self, what: str) -> None:
+        """Make sure that ``what`` may be done here and now, and bind to the loop of the first use.
+
+        Raises:
+            ClientClosedError: The client is closed.
+            RuntimeError: No loop is running in this thread, or another one than the client's.
+        """
+        self.check_open(what)
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            raise RuntimeError(
+                f"{what} needs a running event loop, and this thread has none; call it from a coroutine"
+                " (asyncio.run), or cross from a thread with loop.call_soon_threadsafe"
+            ) from None
+        if self._loop is None:
+            self._loop, self._thread = loop, threading.get_ident()
+        elif self._loop is not loop:
+            raise RuntimeError(
+                f"{what}: the client belongs to another event loop, that of its first use;"
+                " make one client a loop, or cross with loop.call_soon_threadsafe"
+            )
+
+    def check_open(self, what: str) -> None:
+        """Raise ``ClientClosedError`` once the client is closed."""
+        if self._is_closed:
+            raise ClientClosedError(f"{what}: the client is closed")
+
+    def call_on_loop(self, callback: Callable[[], None]) -> None:
+        """Run a callback on the client's thread: now if this is it, else as soon as its loop can."""
+        if self._loop is None or self._thread == threading.get_ident():
+            callback()
+        elif not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(callback)
+
+    def connect(self, shard: str) -> None:
+        """Open the shard's socket unless it is open or opening."""
+        self.core.connect(shard, self._now())
+        self._drain()
+
+    def subscribe(self, key: str, function_path: str, args: Any, shard: str) -> Snapshot[Any]:
+        """Ask for a live query."""
+        snapshot = self.core.subscribe(key, function_path, args, shard, self._now())
+        self._drain()
+        return snapshot
+
+    def unsubscribe(self, key: str, shard: str) -> None:
+        """Give one request for a live query up; nothing after the end of the client."""
+        if not self._is_closed:
+            self.core.unsubscribe(key, shard, self._now())
+            self._drain()
+
+    def refresh(self, key: str, shard: str) -> None:
+        """Ask for a live query's whole value again."""
+        self.core.refresh(key, shard, self._now())
+        self._drain()
+
+    def call(self, call: RpcCall, *, timeout: float) -> int:
+        """Make a call; its outcome comes as an event with the number returned."""
+        request_id = self.core.call(call, timeout=timeout)
+        self._drain()
+        return request_id
+
+    def batch(self, calls: Sequence[RpcCall], *, timeout: float) -> int:
+        """Make several calls in one request; the outcomes come as an event with the number returned."""
+        request_id = self.core.batch(calls, timeout=timeout)
+        self._drain()
+        return request_id
+
+    def cancel(self, request_id: int) -> bool:
+        """Give a call up; tells whether it was under way."""
+        task = self._requests.pop(request_id, None)
+        if task is not None:
+            task.cancel()
+        return self.core.calls.forget(request_id)
+
+    def set_ws_token(self, token: TokenProvider) -> None:
+        """Use another token for sockets; an identical one changes nothing, another one reopens them."""
+        if token == self._ws_token:
+            return
+        self._ws_token = token
+        if self._loop is not None:
+            self.core.restart_sockets(self._now())
+            self._drain()
+
+    async def aclose(self) -> None:
+        """End everything: no task, socket or timer is left."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self.core.close()
+        self._drain()
+        if self._timer is not None:
+            self._timer.cancel()
+        tasks = [*self._requests.values(), *(link.task for link in self._links.values())]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, *self._background, return_exceptions=True)
+        await self._transport.aclose()
+
+    def _now(self) -> float:
+        assert self._loop is not None, "enter() comes first"
+        return self._loop.time()
+
+    def _drain(self) -> None:
+        # An observer may call back into the client: the call is carried out, and its effects follow in order.
+        if self._is_draining:
+            return
+        self._is_draining = True
+        try:
+            self._perform()
+        finally:
+            self._is_draining = False
+
+    def _perform(self) -> None:
+        core = self.core
+        own = self._own.get
+        while True:
+            for shard in core.shards_to_send():
+                self._send(shard)
+            for request in core.requests_to_send():
+                self._requests[request.request_id] = self._spawn(self._fetch(request))
+            events = core.take_events()
+            if not events:
+                break
+            for event in events:
+                (own(type(event)) or self._publish)(event)
+        self._arm(core.next_deadline())
+
+    def _send(self, shard: str) -> None:
+        frames = self.core.take_frames(shard)
+        link = self._links.get(shard)
+        if link is not None:
+            link.send(frames)
+
+    def _arm(self, deadline: float) -> None:
+        if deadline == self._armed:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._armed, self._timer = deadline, None
+        if deadline != inf and self._loop is not None:
+            self._timer = self._loop.call_at(deadline, self._handle_timer, _TURNS)
+
+    def _handle_timer(self, turns: int) -> None:
+        assert self._loop is not None
+        if turns and self._now() > self._armed + _LATE:
+            self._loop.call_soon(self._handle_timer, turns - 1)
+            return
+        self._armed, self._timer = inf, None
+        if not self._is_closed:
+            self.core.handle_deadline(self._now())
+            self._drain()
+
+    def _open_socket(self, event: OpenSocket) -> None:
+        link = Link(event.shard)
+        self._links[event.shard] = link
+        link.task = self._spawn(self._run(link))
+
+    def _close_socket(self, event: CloseSocket) -> None:
+        link = self._links.pop(event.shard, None)
+        if link is None:
+            return
+        link.task.cancel()
+        if link.socket is not None:
+            self._spawn(link.socket.close(event.code))
+
+    def _note_ignored(self, event: FrameIgnored) -> None:
+        self.frames_ignored += 1
+        _log.warning("shard %r: a frame was ignored: %s", event.shard, event.reason)
+
+    async def _run(self, link: Link) -> None:
+        try:
+            link.socket = await self._connect(link.shard)
+        except Exception as error:
+            self._note_failure(link.shard, error)
+            self._lose(link, None)
+            return
+        self.last_error = None
+        self.core.receive_opened(link.shard, self._now())
+        writer = self._spawn(link.write())
+        self._drain()
+        try:
+            await self._read(link, link.socket)
+        finally:
+            writer.cancel()
+        self._lose(link, link.socket.close_code)
+        await link.socket.close()
+
+    async def _connect(self, shard: str) -> Socket:
+        token = await self._resolve_ws_token()
+        return await self._transport.connect(websocket_url(self._ws_base, shard=shard, token=token), {})
+
+    async def _resolve_ws_token(self) -> str | None:
+        token = self._ws_token() if callable(self._ws_token) else self._ws_token
+        if inspect.isawaitable(token):
+            token = await token
+        if token is not None and not isinstance(token, str):
+            raise TypeError(f"ws_token's provider returned {type(token).__name__}, not a string or None")
+        return token
+
+    async def _read(self, link: Link, socket: Socket) -> None:
+        assert self._loop is not None
+        receive, clock, shard = socket.receive, self._loop.time, link.shard
+        receive_text, drain = self.core.receive_text, self._drain
+        while (text := await receive()) is not None:
+            # A frame may be waiting when its socket is retired: it must not be applied any more.
+            if self._links.get(shard) is not link:
+                return
+            receive_text(shard, text, clock())
+            drain()
+
+    def _lose(self, link: Link, code: int | None) -> None:
+        if self._links.get(link.shard) is not link:
+            return
+        del self._links[link.shard]
+        self.core.receive_closed(link.shard, code, self._now())
+        self._drain()
+
+    def _note_failure(self, shard: str, error: Exception) -> None:
+        known = isinstance(error, LunoraError)
+        text = str(error) if known else f"the ws_token provider raised {type(error).__name__}"
+        # One clear line a run of failures; the repetitions are for those who look closer.
+        level = logging.DEBUG if text == self.last_error else logging.WARNING
+        self.last_error = text
+        _log.log(level, "shard %r: %s; will try again", shard, text)
+
+    async def _fetch(self, request: HttpRequest) -> None:
+        try:
+            reply = await self._transport.request(
+                "POST",
+                self._origin + request.path,
+                headers=request.headers,
+                body=request.body,
+                timeout=request.timeout,
+            )
+        except LunoraError as error:
+            self.core.receive_reply(request.request_id, error)
+        else:
+            self.core.receive_reply(request.request_id, reply)
+        self._requests.pop(request.request_id, None)
+        self._drain()
+
+    def _spawn(self, coroutine: Any) -> asyncio.Task[Any]:
+        assert self._loop is not None
+        task = self._loop.create_task(coroutine)
+        self._background.add(task)
+        task.add_done_callback(self._finish)
+        return task
+
+    def _finish(self, task: asyncio.Task[Any]) -> None:
+        self._background.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("a background task of the client failed", exc_info=error)

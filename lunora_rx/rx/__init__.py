@@ -1,0 +1,1 @@
+"""The face: what the core tells, as Observables."""

@@ -1,0 +1,169 @@
+"""The shared cache: one subject a live query, opened by its first observer and closed by its last."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+from reactivex import abc
+from reactivex.disposable import Disposable
+
+from lunora_rx.core.events import QueryFailed, SnapshotChanged, SubscriptionClosed, ValueChanged
+from lunora_rx.core.snapshot import Snapshot
+from lunora_rx.protocol.wire import encode_wire
+from lunora_rx.protocol.keys import subscription_key_of_tree
+from lunora_rx.protocol.values import UNDEFINED
+from lunora_rx.rx.observers import Observers, OnError
+from lunora_rx.rx.subject import SnapshotSubject, once
+
+
+class Requests(Protocol):
+    """What the cache asks of whoever holds the connection."""
+
+    def enter(self, what: str) -> None:
+        """Raise unless requests can be made here and now."""
+
+    def call_on_loop(self, callback: Callable[[], None]) -> None:
+        """Run a callback on the client's thread."""
+
+    def subscribe(self, key: str, function_path: str, args: Any, shard: str) -> Snapshot[Any]:
+        """Ask for a live query; return what is known of it."""
+
+    def unsubscribe(self, key: str, shard: str) -> None:
+        """Give one request for a live query up."""
+
+    def refresh(self, key: str, shard: str) -> None:
+        """Ask for its whole value again."""
+
+
+class Query:
+    """Which live query: function, arguments in wire form, shard, and the key they make."""
+
+    __slots__ = ("args", "function_path", "key", "shard")
+
+    def __init__(self, function_path: str, args: Any, shard: str) -> None:
+        self.function_path = function_path
+        self.args = args
+        self.shard = shard
+        self.key = subscription_key_of_tree(function_path, args, shard)
+
+
+class Entry:
+    """One open live query of the cache."""
+
+    __slots__ = ("observers", "query", "subject")
+
+    def __init__(self, query: Query, subject: SnapshotSubject[Any]) -> None:
+        self.query = query
+        self.subject = subject
+        self.observers = 0
+
+
+class SharedCache:
+    """All live queries that somebody watches.
+
+    Args:
+        requests: Where subscriptions are asked for.
+        report: Takes what observers raise.
+        inspects: Whether to find observers that change shared values.
+    """
+
+    def __init__(self, requests: Requests, report: OnError, *, inspects: bool = False) -> None:
+        self._requests = requests
+        self._report = report
+        self._inspects = inspects
+        self._entries: dict[str, Entry] = {}
+        self._is_completed = False
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __iter__(self) -> Iterator[tuple[Query, Snapshot[Any]]]:
+        return iter([(entry.query, entry.subject.snapshot) for entry in self._entries.values()])
+
+    @property
+    def observer_count(self) -> int:
+        """How many observers all entries have together."""
+        return sum(entry.observers for entry in self._entries.values())
+
+    def get(self, function_path: str, args: Any = None, *, shard: str | None = None) -> Snapshot[Any]:
+        """Return what a live query shows, the empty snapshot for one that nobody watches."""
+        return self.snapshot(Query(function_path, encode_wire({} if args is None else args, root="args"), shard or ""))
+
+    def snapshot(self, query: Query) -> Snapshot[Any]:
+        """Return what a live query shows now."""
+        entry = self._entries.get(query.key)
+        return entry.subject.snapshot if entry else Snapshot()
+
+    def value(self, query: Query) -> Any:
+        """Return the value shown now, ``UNDEFINED`` without one."""
+        entry = self._entries.get(query.key)
+        return entry.subject.value if entry else UNDEFINED
+
+    def attach_values(self, query: Query, observer: abc.ObserverBase[Any], *, resilient: bool) -> abc.DisposableBase:
+        """Let an observer watch the values of a query; it gets the latest at once."""
+        if self._is_completed:
+            return _complete(observer)
+        entry = self._acquire(query)
+        subject = entry.subject
+        observers: Observers[Any] = subject.resilient if resilient else subject.values
+        if subject.value is not UNDEFINED:
+            observers.replay(observer, subject.value)
+        return self._disposable(entry, observers.attach(observer))
+
+    def attach_snapshots(self, query: Query, observer: abc.ObserverBase[Snapshot[Any]]) -> abc.DisposableBase:
+        """Let an observer watch the snapshots of a query; it gets the latest at once."""
+        if self._is_completed:
+            return _complete(observer)
+        entry = self._acquire(query)
+        observers = entry.subject.snapshots
+        observers.replay(observer, entry.subject.snapshot)
+        return self._disposable(entry, observers.attach(observer))
+
+    def refresh(self, query: Query) -> None:
+        """Ask for the whole value of a query again."""
+        self._requests.enter("refresh()")
+        self._requests.refresh(query.key, query.shard)
+
+    def publish(self, event: ValueChanged | SnapshotChanged | QueryFailed) -> None:
+        """Show what an event tells of its query."""
+        entry = self._entries.get(event.key)
+        if entry is not None:
+            entry.subject.publish(event)
+
+    def close(self, event: SubscriptionClosed) -> None:
+        """Forget a query that is over, and complete whoever still watches it."""
+        entry = self._entries.pop(event.key, None)
+        if entry is not None:
+            entry.subject.complete()
+
+    def complete(self) -> None:
+        """Complete everybody; nothing is opened any more."""
+        self._is_completed = True
+
+    def _acquire(self, query: Query) -> Entry:
+        self._requests.enter("subscribing to a live query")
+        entry = self._entries.get(query.key)
+        if entry is None:
+            subject: SnapshotSubject[Any] = SnapshotSubject(self._report, inspects=self._inspects)
+            entry = self._entries[query.key] = Entry(query, subject)
+        entry.observers += 1
+        if entry.observers == 1:
+            self._requests.subscribe(query.key, query.function_path, query.args, query.shard)
+        return entry
+
+    def _disposable(self, entry: Entry, detach: Callable[[], None]) -> abc.DisposableBase:
+        def leave() -> None:
+            detach()
+            entry.observers -= 1
+            query = entry.query
+            if entry.observers == 0 and self._entries.get(query.key) is entry:
+                self._requests.unsubscribe(query.key, query.shard)
+
+        leave_once = once(leave)
+        return Disposable(lambda: self._requests.call_on_loop(leave_once))
+
+
+def _complete(observer: abc.ObserverBase[Any]) -> abc.DisposableBase:
+    observer.on_completed()
+    return Disposable()

@@ -1,0 +1,101 @@
+"""An in-process transport: two ends of a queue instead of a network, for tests."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+from lunora_rx.errors import RequestTimeout, TransportError
+from lunora_rx.protocol.rpc import HttpReply
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryRequest:
+    """What a server sees of an HTTP request."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes | None
+
+
+class MemorySocket:
+    """One end of a pair; what one end sends, the other receives."""
+
+    def __init__(self) -> None:
+        self.peer: MemorySocket
+        self._inbox: asyncio.Queue[str | bytes | None] = asyncio.Queue()
+        self._close_code: int | None = None
+        self._is_closed = False
+
+    async def receive(self) -> str | bytes | None:
+        """Wait for the next frame; ``None`` once either end is closed."""
+        if self._is_closed and self._inbox.empty():
+            return None
+        return await self._inbox.get()
+
+    async def send(self, text: str | bytes) -> None:
+        """Hand a frame to the other end; raises ``TransportError`` once either end is closed."""
+        if self._is_closed:
+            raise TransportError("the socket is gone", transient=True)
+        self.peer._inbox.put_nowait(text)
+
+    async def close(self, code: int = 1000) -> None:
+        """Close both ends with a code."""
+        self.cut(code)
+
+    def cut(self, code: int | None = None) -> None:
+        """Break the connection; without a code, as a lost network does."""
+        for end in (self, self.peer):
+            if not end._is_closed:
+                end._is_closed, end._close_code = True, code
+                end._inbox.put_nowait(None)
+
+    @property
+    def close_code(self) -> int | None:
+        """The code that either end closed with."""
+        return self._close_code
+
+
+def socket_pair() -> tuple[MemorySocket, MemorySocket]:
+    """Return two connected ends."""
+    near, far = MemorySocket(), MemorySocket()
+    near.peer, far.peer = far, near
+    return near, far
+
+
+class MemoryTransport:
+    """Reaches a server that is a pair of functions.
+
+    Args:
+        accept: Called with the URL and the server's end of each new socket; may raise ``TransportError`` to refuse.
+        respond: Called with each HTTP request; returns the reply, or raises ``TransportError``.
+    """
+
+    def __init__(
+        self,
+        accept: Callable[[str, MemorySocket], None],
+        respond: Callable[[MemoryRequest], Awaitable[HttpReply]],
+    ) -> None:
+        self._accept = accept
+        self._respond = respond
+
+    async def connect(self, url: str, headers: Mapping[str, str]) -> MemorySocket:
+        """Open a socket to the server."""
+        near, far = socket_pair()
+        self._accept(url, far)
+        return near
+
+    async def request(
+        self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, timeout: float
+    ) -> HttpReply:
+        """Return the server's reply."""
+        try:
+            async with asyncio.timeout(timeout):
+                return await self._respond(MemoryRequest(method, url, headers, body))
+        except TimeoutError:
+            raise RequestTimeout(f"no reply within {timeout:g} s", transient=True) from None
+
+    async def aclose(self) -> None:
+        """Release nothing: there is nothing."""
