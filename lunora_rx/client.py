@@ -31,7 +31,6 @@ from lunora_rx.core.events import (
     BatchSettled,
     BookmarkChanged,
     CallSettled,
-    Event,
     QueryFailed,
     SnapshotChanged,
     StatusChanged,
@@ -153,23 +152,12 @@ class LunoraClient:
             origin=origin,
             ws_base=websocket_base(origin) if ws_url is None else check_ws_url(ws_url),
             ws_token=check_token_provider(ws_token, "ws_token"),
-            publish=self._publish,
         )
         self._cache = SharedCache(self._driver, self._report, inspects=debug)
         self._status = Latest(Status.IDLE, self._report)
         self._token_expired: Signal[str] = Signal(self._report)
         self._calls: dict[int, Call[Any]] = {}
-        self._handlers: Mapping[type, Callable[[Any], None]] = {
-            ValueChanged: self._cache.publish,
-            SnapshotChanged: self._cache.publish,
-            QueryFailed: self._cache.publish,
-            SubscriptionClosed: self._cache.close,
-            StatusChanged: lambda event: self._status.set(event.status),
-            TokenExpired: lambda event: self._token_expired.emit(event.shard),
-            CallSettled: self._settle_call,
-            BatchSettled: self._settle_batch,
-            BookmarkChanged: self._keep_bookmark,
-        }
+        self._driver.publish_to(self._handlers())
 
     def __repr__(self) -> str:
         closed = "closed" if self._driver.is_closed else str(self._status.value)
@@ -426,8 +414,18 @@ class LunoraClient:
     def _timeout(self, timeout: float | None) -> float:
         return self._request_timeout if timeout is None else check_seconds(timeout, "timeout")
 
-    def _publish(self, event: Event) -> None:
-        self._handlers[type(event)](event)
+    def _handlers(self) -> Mapping[type, Callable[[Any], None]]:
+        return {
+            ValueChanged: self._cache.publish,
+            SnapshotChanged: self._cache.publish,
+            QueryFailed: self._cache.publish,
+            SubscriptionClosed: self._cache.close,
+            StatusChanged: lambda event: self._status.set(event.status),
+            TokenExpired: lambda event: self._token_expired.emit(event.shard),
+            CallSettled: self._settle_call,
+            BatchSettled: self._settle_batch,
+            BookmarkChanged: self._keep_bookmark,
+        }
 
     def _settle_call(self, event: CallSettled) -> None:
         call = self._calls.pop(event.request_id, None)

@@ -15,7 +15,7 @@ from math import inf
 from typing import Any, TypeAlias
 
 from lunora_rx.core.calls import HttpRequest
-from lunora_rx.core.events import CloseSocket, Event, FrameIgnored, OpenSocket
+from lunora_rx.core.events import CloseSocket, FrameIgnored, OpenSocket
 from lunora_rx.core.multiplexer import Multiplexer
 from lunora_rx.core.snapshot import Snapshot
 from lunora_rx.errors import ClientClosedError, LunoraError, TransportError
@@ -71,7 +71,6 @@ class Driver:
         origin: Where calls go, without a trailing slash.
         ws_base: The WebSocket URL without parameters.
         ws_token: A token, or a sync or async provider that is asked before every connect.
-        publish: Takes each event that is not the driver's own.
     """
 
     def __init__(
@@ -82,7 +81,6 @@ class Driver:
         origin: str,
         ws_base: str,
         ws_token: TokenProvider,
-        publish: Callable[[Event], None],
     ) -> None:
         self.core = core
         self.frames_ignored = 0
@@ -91,8 +89,7 @@ class Driver:
         self._origin = origin
         self._ws_base = ws_base
         self._ws_token = ws_token
-        self._publish = publish
-        self._own: Mapping[type, Callable[[Any], None]] = {
+        self._handlers: Mapping[type, Callable[[Any], None]] = {
             OpenSocket: self._open_socket,
             CloseSocket: self._close_socket,
             FrameIgnored: self._note_ignored,
@@ -116,6 +113,10 @@ class Driver:
     def loop(self) -> asyncio.AbstractEventLoop | None:
         """The loop of the first use, ``None`` before it."""
         return self._loop
+
+    def publish_to(self, handlers: Mapping[type, Callable[[Any], None]]) -> None:
+        """Hand each event that is not the driver's own to the handler of its type; comes before the first use."""
+        self._handlers = {**self._handlers, **handlers}
 
     def enter(self, what: str) -> None:
         """Make sure that ``what`` may be done here and now, and bind to the loop of the first use.
@@ -232,18 +233,24 @@ class Driver:
             self._is_draining = False
 
     def _perform(self) -> None:
+        core, events, handlers = self.core, self.core.events, self._handlers
+        while events or core.has_more:
+            try:
+                # What a handler causes is appended, so this loop comes to it in its turn.
+                for event in events:
+                    handlers[type(event)](event)
+            finally:
+                events.clear()
+            if core.has_more:
+                self._send_and_arm()
+
+    def _send_and_arm(self) -> None:
         core = self.core
-        own = self._own.get
-        while True:
-            for shard in core.shards_to_send():
-                self._send(shard)
-            for request in core.requests_to_send():
-                self._requests[request.request_id] = self._spawn(self._fetch(request))
-            events = core.take_events()
-            if not events:
-                break
-            for event in events:
-                (own(type(event)) or self._publish)(event)
+        core.has_more = False
+        for shard in core.shards_to_send():
+            self._send(shard)
+        for request in core.requests_to_send():
+            self._requests[request.request_id] = self._spawn(self._fetch(request))
         self._arm(core.next_deadline())
 
     def _send(self, shard: str) -> None:

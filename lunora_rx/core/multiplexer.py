@@ -1,7 +1,7 @@
 """All shards and all calls of one client: the one object that the driver holds.
 
-Call a method, then drain: ``take_events``, ``take_frames`` for each shard named by
-``shards_to_send``, ``requests_to_send`` and ``next_deadline``.  Source:
+Call a method, then drain: ``take_events`` and, if ``has_more``, ``take_frames`` for each shard
+named by ``shards_to_send``, ``requests_to_send`` and ``next_deadline``.  Source:
 ``docs/protocol.md``, sections "WebSocket" and "Connection status".
 """
 
@@ -43,6 +43,13 @@ class Multiplexer:
     Args:
         options: Fixed for the client's life.
         random: Draws evenly from [0, 1); the only source of chance.
+
+    Attributes:
+        events: What happened and was not drained yet, in order.
+        has_more: Whether there may be frames or requests to send, or another deadline; the driver resets it.
+        status: How the client stands with its server.
+        sessions: The shards that are spoken to.
+        calls: The calls under way.
     """
 
     def __init__(self, options: CoreOptions, random: Callable[[], float]) -> None:
@@ -50,11 +57,12 @@ class Multiplexer:
         self.sessions: dict[str, Session] = {}
         self._options = options
         self._random = random
-        self._events: list[Event] = []
+        self.events: list[Event] = []
+        self.has_more = False
         self._subscription_count = 0
         self._idle_closed: set[str] = set()
         self._frames_received = 0
-        self.calls = Calls(options.client_id, origin=options.cookie_origin, emit=self._emit)
+        self.calls = Calls(options.client_id, origin=options.cookie_origin, emit=self.events.append)
 
     @property
     def frames_received(self) -> int:
@@ -63,21 +71,25 @@ class Multiplexer:
 
     def connect(self, shard: str, now: float) -> None:
         """Open the shard's socket unless it is open or opening."""
+        self.has_more = True
         self._session(shard).connect(now)
         self._update_status()
 
     def subscribe(self, key: str, function_path: str, args: Any, shard: str, now: float) -> Snapshot[Any]:
         """Ask for a live query, with ``args`` in wire form, and return what is known of it."""
+        self.has_more = True
         snapshot = self._session(shard).subscribe(key, function_path, args, now).result.snapshot
         self._update_status()
         return snapshot
 
     def unsubscribe(self, key: str, shard: str, now: float) -> None:
         """Give one ``subscribe`` of the key up."""
+        self.has_more = True
         self.sessions[shard].unsubscribe(key, now)
 
     def refresh(self, key: str, shard: str, now: float) -> None:
         """Ask for a live query's whole value again."""
+        self.has_more = True
         if shard in self.sessions:
             self.sessions[shard].refresh(key, now)
 
@@ -88,10 +100,12 @@ class Multiplexer:
 
     def call(self, call: RpcCall, *, timeout: float) -> int:
         """Compose a call; its number comes back with its outcome."""
+        self.has_more = True
         return self.calls.call(call, timeout=timeout)
 
     def batch(self, calls: Sequence[RpcCall], *, timeout: float) -> int:
         """Compose a batch; its number comes back with its outcomes."""
+        self.has_more = True
         return self.calls.batch(calls, timeout=timeout)
 
     def baseline(self, shard: str) -> int | None:
@@ -107,30 +121,39 @@ class Multiplexer:
 
     def restart_sockets(self, now: float) -> None:
         """Retire every socket, for a new credential; subscriptions survive."""
+        self.has_more = True
         for session in self.sessions.values():
             session.restart(now)
         self._update_status()
 
     def receive_opened(self, shard: str, now: float) -> None:
         """Note that the driver opened the shard's socket."""
+        self.has_more = True
         self.sessions[shard].receive_opened(now)
         self._update_status()
 
     def receive_text(self, shard: str, text: str | bytes, now: float) -> None:
         """Apply a frame that arrived on the shard's socket."""
-        self.sessions[shard].receive_text(text, now)
+        session = self.sessions[shard]
+        deadline = session.deadline
+        session.receive_text(text, now)
+        if session.frames or session.deadline != deadline:
+            self.has_more = True
 
     def receive_closed(self, shard: str, code: int | None, now: float) -> None:
         """Note that the shard's socket, or the attempt to open it, is gone."""
+        self.has_more = True
         self.sessions[shard].receive_closed(code, now)
         self._update_status()
 
     def receive_reply(self, request_id: int, reply: HttpReply | LunoraError) -> None:
         """Settle a call with its reply, or with why there is none."""
+        self.has_more = True
         self.calls.receive_reply(request_id, reply)
 
     def handle_deadline(self, now: float) -> None:
         """Do what is due by now, in every shard."""
+        self.has_more = True
         for session in list(self.sessions.values()):
             if session.deadline <= now:
                 session.handle_deadline(now)
@@ -140,6 +163,7 @@ class Multiplexer:
 
     def close(self) -> None:
         """End everything for good."""
+        self.has_more = True
         for session in list(self.sessions.values()):
             session.close()
             self._forget(session)
@@ -152,7 +176,8 @@ class Multiplexer:
 
     def take_events(self) -> list[Event]:
         """Take what happened since the last call, in order."""
-        events, self._events = self._events, []
+        events = self.events.copy()
+        self.events.clear()
         return events
 
     def shards_to_send(self) -> list[str]:
@@ -184,7 +209,7 @@ class Multiplexer:
             Connection(options.timing, options.backoff, self._random, was_ever_connected=was_ever_connected),
             Subscriptions(self._new_subscription_id, linger=options.linger),
             introduction=Connect(options.client_id, context=options.context),
-            emit=self._emit,
+            emit=self.events.append,
         )
 
     def _forget(self, session: Session) -> None:
@@ -197,14 +222,11 @@ class Multiplexer:
         self._subscription_count += 1
         return f"sub_{self._subscription_count}"
 
-    def _emit(self, event: Event) -> None:
-        self._events.append(event)
-
     def _update_status(self) -> None:
         status = self._evaluate_status()
         if status is not self.status:
             self.status = status
-            self._emit(StatusChanged(status))
+            self.events.append(StatusChanged(status))
 
     def _evaluate_status(self) -> Status:
         if not self.sessions:

@@ -23,7 +23,7 @@ __all__ = ["Access", "Authenticate", "check_cross_site", "check_expected_subject
 
 logger = logging.getLogger("lunora_rx.devserver")
 
-Authenticate: TypeAlias = Callable[[str], str | None | Awaitable[str | None]]
+Authenticate: TypeAlias = Callable[[str], str | Awaitable[str | None] | None]
 
 _BEARER: Final = "bearer "
 _EPHEMERAL: Final = "v1"

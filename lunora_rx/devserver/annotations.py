@@ -45,10 +45,12 @@ class Kind(Protocol):
     @property
     def expected(self) -> str:
         """What a value must be, for a message."""
+        ...
 
     @property
     def schema(self) -> Schema:
         """The same as a schema."""
+        ...
 
     def check(self, value: Any, path: str) -> Any:
         """Return the value as the function gets it, or raise ``Mismatch``."""

@@ -59,7 +59,7 @@ def answer_of(value: object) -> Answer:
     Raises:
         CodecError: It cannot be sent.
     """
-    tree = encode_wire(value)
+    tree: Any = encode_wire(value)
     if isinstance(tree, dict) and _are_rows(tree.get("page")):
         surrounding = {name: each for name, each in tree.items() if name != "page"}
         frame_text, row_texts = _text(surrounding), _row_texts(tree["page"])

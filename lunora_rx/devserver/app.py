@@ -149,7 +149,7 @@ class App:
 
     async def _run(self, host: str, port: int, storage: str | Path | None) -> None:
         async with self.serve(host, port, storage=storage) as url:
-            print(f"lunora_rx devserver on {url} (development only); stop it with Ctrl-C", flush=True)
+            print(f"lunora_rx devserver on {url} (development only); stop it with Ctrl-C", flush=True)  # noqa: T201
             await asyncio.Event().wait()
 
     def _registering(self, path: str, kind: FunctionKind) -> Callable[[F], F]:

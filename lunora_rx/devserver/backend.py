@@ -55,7 +55,7 @@ class Backend:
             reply_retention=app.limits.reply_retention,
             version="" if storage is None else code_version(app.functions.values()),
         )
-        self._calls = Calls(app.functions, self._shards, app.access, first_bookmark=int(clock() * 1000))
+        self._calls = Calls(app, self._shards, first_bookmark=int(clock() * 1000))
 
     async def answer(self, request: HttpRequest) -> HttpReply:
         """Carry out a POST to ``/_lunora/rpc`` or ``/_lunora/rpc-batch``."""

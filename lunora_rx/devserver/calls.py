@@ -9,9 +9,9 @@ import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lunora_rx.devserver.access import Access, check_cross_site, check_expected_subject
+from lunora_rx.devserver.access import check_cross_site, check_expected_subject
 from lunora_rx.devserver.contexts import ActionContext
 from lunora_rx.devserver.functions import Function
 from lunora_rx.devserver.refusals import AppError, refusal_of, status_of
@@ -41,6 +41,9 @@ from lunora_rx.protocol.rpc import (
 from lunora_rx.protocol.text import serialize
 from lunora_rx.protocol.wire import decode_wire, encode_wire
 
+if TYPE_CHECKING:
+    from lunora_rx.devserver.app import App
+
 __all__ = ["Calls", "HttpRequest"]
 
 
@@ -60,10 +63,9 @@ class Calls:
     ``answer`` only ever waits for ``authenticate`` and for actions, where those are async.
     """
 
-    def __init__(self, functions: Mapping[str, Function], shards: Shards, access: Access, *, first_bookmark: int) -> None:
-        self._functions = functions
+    def __init__(self, app: App, shards: Shards, *, first_bookmark: int) -> None:
+        self._app = app
         self._shards = shards
-        self._access = access
         self._bookmark = first_bookmark
 
     async def answer(self, request: HttpRequest) -> HttpReply:
@@ -80,7 +82,7 @@ class Calls:
 
     async def _admit(self, request: HttpRequest) -> str | None:
         check_cross_site(request.headers, request.origin)
-        subject = await self._access.subject_of_request(request.headers)
+        subject = await self._app.access.subject_of_request(request.headers)
         check_expected_subject(request.headers, subject)
         _sequence(request.headers, HEADER_MIN_SEQ)  # this server is always current; only the form is checked
         return subject
@@ -100,9 +102,7 @@ class Calls:
                 outcome: Outcome = Refused(_coded(call))
             else:
                 names_default = names_default or not call.shard
-                outcome = await self._outcome(
-                    call, Caller(subject, call.client_id, call.mutation_id, call.baseline)
-                )
+                outcome = await self._outcome(call, Caller(subject, call.client_id, call.mutation_id, call.baseline))
             results.append({"id": slot, "body": encode_outcome(outcome)})
         return HttpReply(200, self._headers(names_default=names_default), serialize({"results": results}))
 
@@ -148,7 +148,7 @@ class Calls:
         return decode_wire(outcome.value)
 
     def _function(self, path: str) -> Function:
-        function = self._functions.get(path)
+        function = self._app.functions.get(path)
         if function is None:
             raise AppError("NOT_FOUND", f"there is no function {path!r}")
         return function

@@ -1,15 +1,39 @@
-"""The latest changes of a shard, in memory, by table: what a resume is judged by."""
+"""Row changes: those of a running transaction, and the latest ones of a shard, by which a resume is judged."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from typing import Any, TypeAlias
 
 from lunora_rx.devserver.tracking import Change, Read
+from lunora_rx.protocol.text import dumps
 
-__all__ = ["ChangeLog"]
+__all__ = ["ChangeLog", "Writes"]
+
+Row: TypeAlias = dict[str, Any]
 
 _SCAN_LIMIT = 1000
+
+
+class Writes:
+    """The row changes of one running transaction, first image and last image of each row."""
+
+    def __init__(self) -> None:
+        self._images: dict[tuple[str, str], tuple[Row | None, Row | None]] = {}
+
+    def note(self, table: str, row_id: str, before: Row | None, after: Row | None) -> None:
+        """Note one write; later ones of the same row keep the first ``before``."""
+        first, _ = self._images.get((table, row_id), (before, None))
+        self._images[table, row_id] = (first, after)
+
+    def changes(self) -> list[Change]:
+        """Return what differs in the end; a write that leaves its row as it was is none."""
+        return [
+            Change(table, row_id, before, after)
+            for (table, row_id), (before, after) in self._images.items()
+            if not _is_same(before, after)
+        ]
 
 
 class ChangeLog:
@@ -58,3 +82,7 @@ class ChangeLog:
             if count >= _SCAN_LIMIT or read.touched_by(change):
                 return False
         return True
+
+
+def _is_same(before: Row | None, after: Row | None) -> bool:
+    return before is after or (before is not None and after is not None and dumps(before) == dumps(after))

@@ -22,6 +22,7 @@ class FaultySocket(Protocol):
     @property
     def shard_name(self) -> str:
         """The shard that the socket is connected to."""
+        ...
 
     def abort(self) -> None:
         """Reset the connection, with no closing handshake."""
@@ -31,6 +32,9 @@ class FaultySocket(Protocol):
 
     def send_text(self, text: str) -> None:
         """Send any text."""
+
+    def cancel_subscriptions(self) -> None:
+        """End its live queries, and say so."""
 
 
 class Restartable(Protocol):
@@ -79,6 +83,10 @@ class Faults:
     def send_text(self, text: str, shard: str | None = None) -> int:
         """Send a text that is no frame, or a wrong one; return to how many sockets."""
         return self._each(shard, lambda socket: socket.send_text(text))
+
+    def cancel_subscriptions(self, shard: str | None = None) -> int:
+        """End the live queries of sockets with ``complete``; return of how many sockets."""
+        return self._each(shard, lambda socket: socket.cancel_subscriptions())
 
     def new_epoch(self) -> None:
         """Restart with a new epoch over the same rows."""

@@ -36,6 +36,7 @@ class Equals:
     value: Any = dataclass_field(compare=False)
 
     def matches(self, row: Row) -> bool:
+        """Tell whether a row meets the condition."""
         return value_key(row.get(self.field)) == self.key
 
 
@@ -48,7 +49,8 @@ class Compares:
     value: Any
 
     def matches(self, row: Row) -> bool:
-        mine = row.get(self.field)
+        """Tell whether a row meets the condition."""
+        mine: Any = row.get(self.field)
         return order_kind(mine) == order_kind(self.value) and _COMPARISONS[self.sign](mine, self.value)
 
 
@@ -61,6 +63,7 @@ class IsOneOf:
     negated: bool
 
     def matches(self, row: Row) -> bool:
+        """Tell whether a row meets the condition."""
         return (value_key(row.get(self.field)) in self.keys) is not self.negated
 
 
@@ -71,6 +74,7 @@ class Satisfies:
     predicate: Callable[[Row], object]
 
     def matches(self, row: Row) -> bool:
+        """Tell whether a row meets the condition."""
         return bool(self.predicate(row))
 
 

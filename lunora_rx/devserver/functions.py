@@ -69,7 +69,8 @@ class Function:
         present = {name: value for name, value in given.items() if value is not UNDEFINED}
         unknown = [name for name in present if name not in self.arguments]
         if unknown and not self.takes_more:
-            raise self._refused(unknown[0], f"takes {', '.join(self.arguments) or 'no arguments'}", is_unknown=True)
+            takes = ", ".join(self.arguments) or "no arguments"
+            raise _refused(unknown[0], f"left out: {self.path} takes {takes}", self.path)
         return {name: present[name] for name in unknown} | self._checked(present)
 
     def _checked(self, present: Mapping[str, Any]) -> dict[str, Any]:
@@ -78,7 +79,7 @@ class Function:
             if name in present:
                 checked[name] = self._check(argument.kind, present[name], name)
             elif argument.is_required:
-                raise self._refused(name, f"required: {argument.kind.expected}")
+                raise _refused(name, f"given: {argument.kind.expected}", self.path)
             else:
                 checked[name] = argument.default
         return checked
@@ -87,13 +88,7 @@ class Function:
         try:
             return kind.check(value, name)
         except Mismatch as mismatch:
-            raise self._refused(mismatch.path, mismatch.expected) from None
-
-    def _refused(self, argument: str, expected: str, *, is_unknown: bool = False) -> AppError:
-        message = f"{self.path} has no argument {argument!r}: it {expected}"
-        if not is_unknown:
-            message = f"{self.path}: argument {argument!r} must be {expected}".replace("must be required", "is required")
-        return AppError("VALIDATION_ERROR", message, data={"argument": argument, "expected": expected})
+            raise _refused(mismatch.path, mismatch.expected, self.path) from None
 
 
 def register(path: str, kind: FunctionKind, handler: Callable[..., Any]) -> Function:
@@ -111,9 +106,7 @@ def register(path: str, kind: FunctionKind, handler: Callable[..., Any]) -> Func
     if context.kind not in (context.POSITIONAL_ONLY, context.POSITIONAL_OR_KEYWORD):
         raise TypeError(f"{path}: the first parameter is the context, such as 'ctx'")
     hints = _hints(path, handler)
-    arguments = {
-        each.name: _argument(path, each, hints) for each in parameters if each.kind is not each.VAR_KEYWORD
-    }
+    arguments = {each.name: _argument(path, each, hints) for each in parameters if each.kind is not each.VAR_KEYWORD}
     takes_more = len(arguments) < len(parameters)
     return Function(path, kind, handler, arguments, takes_more, _result_schema(hints))
 
@@ -148,3 +141,8 @@ def _result_schema(hints: Mapping[str, Any]) -> Schema:
     except (KeyError, TypeError):
         schema = {}
     return schema or {"description": "No output declared."}
+
+
+def _refused(argument: str, expected: str, path: str) -> AppError:
+    message = f"{path}: argument {argument!r} must be {expected}"
+    return AppError("VALIDATION_ERROR", message, data={"argument": argument, "expected": expected})

@@ -13,11 +13,11 @@ from typing import Any, Protocol, TypeAlias
 from lunora_rx.devserver.answers import Answer, Failure, deltas_between
 from lunora_rx.devserver.functions import Function
 from lunora_rx.devserver.tracking import Change, Read, ReadIndex
-from lunora_rx.protocol.keys import stable_wire_key
 
-__all__ = ["LiveQueries", "LiveQuery", "Ran", "Subscriber", "Update"]
+__all__ = ["Key", "LiveQueries", "LiveQuery", "Ran", "Subscriber", "Update"]
 
 Key: TypeAlias = tuple[str, str, str | None]
+"""Function path, stable key of the arguments, identity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +96,8 @@ class LiveQueries:
     def __iter__(self) -> Iterator[LiveQuery]:
         return iter(self._queries.values())
 
-    def watch(self, function: Function, args: Mapping[str, Any], identity: str | None, by: Subscriber) -> LiveQuery:
+    def watch(self, key: Key, function: Function, args: Mapping[str, Any], by: Subscriber) -> LiveQuery:
         """Join a live query; it runs if nobody watches it yet, or if it failed last time."""
-        key = (function.path, stable_wire_key(args), identity)
         query = self._queries.setdefault(key, LiveQuery(key, function, args))
         if not isinstance(query.answer, Answer):
             self._run_again(query, {})

@@ -49,7 +49,9 @@ class AppError(LunoraError):
         hint: What the caller may do about it.
     """
 
-    def __init__(self, code: str, message: str = "request failed", *, data: object = None, hint: str | None = None):
+    def __init__(
+        self, code: str, message: str = "request failed", *, data: object = None, hint: str | None = None
+    ) -> None:
         super().__init__(_sendable(message), code=_sendable(code), data=data, hint=hint)
 
 

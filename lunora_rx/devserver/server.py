@@ -57,12 +57,11 @@ class Server:
                 web.get(SESSION_PATH, self._session),
             ]
         )
-        self._runner = web.AppRunner(routes, access_log=None, shutdown_timeout=_SHUTDOWN_TIMEOUT)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, host, port)
-        await site.start()
+        self._runner = runner = web.AppRunner(routes, access_log=None, shutdown_timeout=_SHUTDOWN_TIMEOUT)
+        await runner.setup()
+        await web.TCPSite(runner, host, port).start()
         self._app.faults.attach_server(self._backend)
-        bound_port = self._runner.addresses[0][1]
+        bound_port = runner.addresses[0][1]
         url = f"http://{f'[{host}]' if ':' in host else host}:{bound_port}"
         logger.info("listening on %s", url)
         return url

@@ -12,24 +12,21 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from lunora_rx.devserver.answers import Answer, Failure, spliced
+from lunora_rx.devserver.answers import spliced
 from lunora_rx.devserver.functions import Function
-from lunora_rx.devserver.live import LiveQuery, Update
 from lunora_rx.devserver.refusals import AppError
 from lunora_rx.devserver.settings import Limits
 from lunora_rx.devserver.shard import Shard
+from lunora_rx.devserver.subscription import Subscription
 from lunora_rx.errors import CodecError, LunoraError, ProtocolError
 from lunora_rx.protocol.endpoints import CLOSE_TOKEN_EXPIRED, PING, PONG
 from lunora_rx.protocol.frames import (
     Ack,
+    Complete,
     Connect,
-    Data,
-    Delta,
     ErrorFrame,
     Identity,
-    Resume,
     ServerFrame,
-    Settled,
     ShapeSubscribe,
     ShapeUnsubscribe,
     StreamStart,
@@ -42,6 +39,7 @@ from lunora_rx.protocol.frames import (
     decode_client_frame,
     encode_frame,
 )
+from lunora_rx.protocol.keys import stable_key_of_tree
 from lunora_rx.protocol.text import parse
 
 __all__ = ["ServerSession"]
@@ -49,64 +47,6 @@ __all__ = ["ServerSession"]
 logger = logging.getLogger("lunora_rx.devserver")
 
 PAGE_DELTA: Final = "pageDelta"
-
-
-class Subscription:
-    """One live query on one socket: what frames a commit becomes here."""
-
-    def __init__(self, session: ServerSession, frame: Subscribe) -> None:
-        self.id = frame.id
-        self.since_seq = frame.since_seq
-        self.since_epoch = frame.since_epoch
-        self.cursor = -1
-        self.query: LiveQuery | None = None
-        self._session = session
-
-    def receive_update(self, update: Update) -> None:
-        """Send what a commit means for this query."""
-        answer = update.answer
-        if isinstance(answer, Failure):
-            # No position: the client keeps an older value, which a cursor of now would vouch for.
-            if not update.is_same:
-                self._session.send(ErrorFrame(self.id, answer.message, answer.code, answer.message))
-            return
-        self.cursor = update.cursor
-        if update.is_same:
-            self._session.send(Settled(self.id, cursor=update.cursor, epoch=update.epoch))
-        elif update.deltas and self._session.takes_deltas:
-            self._send_deltas(update)
-        else:
-            self._send_value(answer, update.cursor, update.epoch)
-
-    def send_first(self, shard: Shard) -> None:
-        """Answer the subscribe frame: the value, or that the client has it already."""
-        assert self.query is not None
-        answer, position = self.query.answer, (shard.cursor, shard.epoch)
-        if not isinstance(answer, Answer):
-            assert answer is not None
-            self._session.send(ErrorFrame(self.id, answer.message, answer.code, answer.message))
-            return
-        self.cursor = shard.cursor
-        if shard.is_unchanged(self.query.reads, self.since_seq, self.since_epoch):
-            self._session.send(Resume(self.id, *position))
-        else:
-            self._send_value(answer, *position)
-
-    def settle(self, cursor: int, epoch: str) -> None:
-        """Say that the value holds up to a cursor, unless that was said."""
-        assert self.query is not None
-        if self.cursor < cursor and isinstance(self.query.answer, Answer):
-            self.cursor = cursor
-            self._session.send(Settled(self.id, cursor=cursor, epoch=epoch))
-
-    def _send_value(self, answer: Answer, cursor: int, epoch: str) -> None:
-        self._session.send(Data(self.id, cursor=cursor, epoch=epoch), "data", answer.text)
-
-    def _send_deltas(self, update: Update) -> None:
-        *earlier, last = update.deltas
-        for text in earlier:
-            self._session.send(Delta(self.id), "delta", text)
-        self._session.send(Delta(self.id, cursor=update.cursor, epoch=update.epoch), "delta", last)
 
 
 class ServerSession:
@@ -192,6 +132,12 @@ class ServerSession:
         self.close_code = code
         self.on_ready()
 
+    def cancel_subscriptions(self) -> None:
+        """End every live query of this socket, and tell the client so."""
+        for subscription_id in list(self._subscriptions):
+            self._unsubscribe(subscription_id)
+            self.send(Complete(subscription_id))
+
     def close(self) -> None:
         """Leave the shard; closing twice is silent."""
         self._shard.members.pop(self, None)
@@ -276,7 +222,8 @@ class ServerSession:
             return
         self.send(Ack(frame.id))
         subscription = Subscription(self, frame)
-        subscription.query = self._shard.live.watch(function, args, self.subject, subscription)
+        key = (function.path, stable_key_of_tree(frame.args), self.subject)
+        subscription.query = self._shard.live.watch(key, function, args, subscription)
         self._unsubscribe(frame.id)  # the same id again; after the watch, so that a shared query stays
         self._subscriptions[frame.id] = subscription
         subscription.send_first(self._shard)

@@ -14,7 +14,6 @@ from lunora_rx.devserver.refusals import refusal_of
 from lunora_rx.devserver.store import Recorded, Store
 from lunora_rx.devserver.tables import Reader, Writer
 from lunora_rx.devserver.tracking import Read
-from lunora_rx.errors import LunoraError
 from lunora_rx.protocol.rpc import Accepted, Outcome, Refused
 from lunora_rx.protocol.text import parse
 

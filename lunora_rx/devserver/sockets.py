@@ -75,6 +75,10 @@ class LiveSocket:
         """Send any text."""
         self._session.send_text(text)
 
+    def cancel_subscriptions(self) -> None:
+        """End its live queries, and say so."""
+        self._session.cancel_subscriptions()
+
     def _on_ready(self) -> None:
         if self._session.is_overflowed:
             self.abort()

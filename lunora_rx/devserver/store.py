@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from lunora_rx.devserver.changelog import ChangeLog
+from lunora_rx.devserver.changelog import ChangeLog, Writes
 from lunora_rx.devserver.tracking import Change
 from lunora_rx.protocol.text import dumps, loads
 
-__all__ = ["Recorded", "Store", "Writes", "open_store"]
+__all__ = ["Recorded", "Store", "open_store"]
 
 Row: TypeAlias = dict[str, Any]
 
@@ -47,26 +47,6 @@ class Recorded:
     result: str
     cursor: int
     base_seq: int | None = None
-
-
-class Writes:
-    """The row changes of one running transaction, first image and last image of each row."""
-
-    def __init__(self) -> None:
-        self._images: dict[tuple[str, str], tuple[Row | None, Row | None]] = {}
-
-    def note(self, table: str, row_id: str, before: Row | None, after: Row | None) -> None:
-        """Note one write; later ones of the same row keep the first ``before``."""
-        first, _ = self._images.get((table, row_id), (before, None))
-        self._images[table, row_id] = (first, after)
-
-    def changes(self) -> list[Change]:
-        """Return what differs in the end; a write that leaves its row as it was is none."""
-        return [
-            Change(table, row_id, before, after)
-            for (table, row_id), (before, after) in self._images.items()
-            if not _is_same(before, after)
-        ]
 
 
 class Store:
@@ -226,7 +206,7 @@ class Store:
     def erase(self) -> None:
         """Forget everything, as a server that lost its disk."""
         for table in ("rows", "changes", "replies", "meta"):
-            self._database.execute(f"DELETE FROM {table}")
+            self._database.execute(f"DELETE FROM {table}")  # noqa: S608 - one of the four names above
         self.load()
 
     def close(self) -> None:
@@ -295,7 +275,3 @@ def _text_of(row: Row | None) -> str | None:
 def _change_of(table: str, row_id: str, before: str | None, after: str | None) -> Change:
     images = [None if text is None else loads(text) for text in (before, after)]
     return Change(table, row_id, images[0], images[1])
-
-
-def _is_same(before: Row | None, after: Row | None) -> bool:
-    return before is after or (before is not None and after is not None and dumps(before) == dumps(after))

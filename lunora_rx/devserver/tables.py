@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Literal, TypeAlias
 
+from lunora_rx.devserver.changelog import Writes
 from lunora_rx.devserver.filters import Equals, Filter, Satisfies, compares, equals
 from lunora_rx.devserver.refusals import AppError
-from lunora_rx.devserver.store import Store, Writes
+from lunora_rx.devserver.store import Store
 from lunora_rx.devserver.tracking import RangeRead, Read, RowRead
 from lunora_rx.protocol.values import UNDEFINED, WireBigInt
 
@@ -40,7 +41,12 @@ class Table:
     _descending: bool = False
 
     def where(
-        self, condition: str | Callable[[Row], object] | None = None, sign: str = "==", value: Any = None, /, **fields: Any
+        self,
+        condition: str | Callable[[Row], object] | None = None,
+        sign: str = "==",
+        value: Any = None,
+        /,
+        **fields: Any,
     ) -> Table:
         """Keep the rows that match.
 
@@ -172,11 +178,14 @@ class Writer(Reader):
         Raises:
             AppError: There is a row with this ``_id``; code ``CONFLICT``.
         """
-        row_id = fields.pop("_id", None) or self._store.new_row_id()
+        row_id = fields.pop("_id", None)
+        row_id = self._store.new_row_id() if row_id is None else row_id
+        if not isinstance(row_id, str):
+            raise TypeError(f"table {table!r}: '_id' is a string, not {type(row_id).__name__}")
         if self._store.get(table, row_id) is not None:
             raise AppError("CONFLICT", f"table {table!r} already has a row {row_id!r}")
         self._put(table, row_id, None, self._store.next_created(), fields)
-        return str(row_id)
+        return row_id
 
     def update(self, table: str, row_id: str, /, **fields: Any) -> None:
         """Change some fields of a row; a field given as ``UNDEFINED`` is removed.
@@ -223,7 +232,7 @@ class Writer(Reader):
 def _is_plain(value: object) -> bool:
     """Tell whether sqlite compares this value as Python does, or lets more through."""
     if isinstance(value, str):
-        return type(value) is str and "\0" not in value
+        return type(value) is str and "\0" not in value and value.encode(errors="ignore").decode() == value
     return isinstance(value, int) and not isinstance(value, WireBigInt) and abs(value) < 2**53
 
 

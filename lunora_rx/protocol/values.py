@@ -198,7 +198,7 @@ class WireMap:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, WireMap):
             return NotImplemented
-        return list(self.items()) == list(other.items())
+        return _compared(self) == _compared(other) and list(self.values()) == list(other.values())
 
     def __repr__(self) -> str:
         return f"WireMap({list(self.items())!r})"
@@ -233,7 +233,7 @@ class WireSet:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, WireSet):
             return NotImplemented
-        return list(self) == list(other)
+        return _compared(self) == _compared(other)
 
     def __repr__(self) -> str:
         return f"WireSet({list(self)!r})"
@@ -253,9 +253,15 @@ def _identity(value: object) -> Hashable:
     if type(value) is str or value is None or value is UNDEFINED:
         return value
     if isinstance(value, (bool, WireBigInt)):
-        return (isinstance(value, bool), int(value))
+        return (bool if isinstance(value, bool) else WireBigInt, int(value))
     if isinstance(value, (int, float)):
         return value + 0 if value == value else _NAN  # + 0: an enum hashes by its name, its number does not
     if isinstance(value, str) and not isinstance(value, WireUrl):
         return str.__str__(value)
     return object()  # not the object itself: Python shares equal bytes and tuples as it likes
+
+
+def _compared(keys: Iterable[object]) -> list[object]:
+    """Return what stands for keys or items in a comparison: their identity, or themselves if they have none."""
+    identities = ((_identity(key), key) for key in keys)
+    return [key if type(identity) is object else identity for identity, key in identities]

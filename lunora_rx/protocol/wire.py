@@ -45,6 +45,8 @@ _INF: Final = math.inf
 _NAN: Final = math.nan
 
 _ONLY_OBJECTS: Final = {dict}
+_SEVERAL: Final = 24  # rows that are worth the setting up
+_CHUNK: Final = 128  # rows that stay in the processor's cache
 _ONLY_INTS: Final = {int}
 _PASSIVE: Final = frozenset({str, float, bool, type(None)})
 
@@ -53,10 +55,10 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 _FIRST_DATETIME_MS: Final = -62_135_596_800_000
 _LAST_DATETIME_MS: Final = 253_402_300_799_999
 
+_MISSING: Final = object()
 _NON_FINITE: Final = (["nan"], ["inf"], ["-inf"])
 
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
-_DECIMAL: Final = re.compile(r"-?[0-9]+")
 _PLAIN_KEY: Final = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*")
 
 _ELEMENT_SIZES: Final = {
@@ -80,12 +82,13 @@ _TextRule = Callable[[str], None]
 class _Refusal(Exception):
     """A value is refused: the reason, and the steps to it as far as they are unwound, innermost first."""
 
-    def __init__(self, reason: str, *steps: str) -> None:
+    def __init__(self, reason: str, *steps: str | int) -> None:
         self.reason = reason
         self.steps = list(steps)
 
     def error(self, root: str, *, code: str | None = None) -> CodecError:
-        return CodecError(self.reason, path=root + "".join(reversed(self.steps)), code=code)
+        path = "".join(f"[{step}]" if isinstance(step, int) else step for step in reversed(self.steps))
+        return CodecError(self.reason, path=root + path, code=code)
 
 
 # --- encoding ---------------------------------------------------------------
@@ -136,7 +139,7 @@ def _encode_array(items: Collection[Any], depth: int, rule: _TextRule) -> list[A
 
 def _encode_items(items: Collection[Any], depth: int, rule: _TextRule) -> list[Any]:
     if depth >= _MAX_DEPTH and len(items):
-        raise _too_deep("[0]")
+        raise _too_deep(0)
     depth += 1
     tree: list[Any] = []
     try:
@@ -152,7 +155,7 @@ def _encode_items(items: Collection[Any], depth: int, rule: _TextRule) -> list[A
                 item = _encode(item, depth, rule)
             tree.append(item)
     except _Refusal as refusal:
-        refusal.steps.append(f"[{len(tree)}]")
+        refusal.steps.append(len(tree))
         raise
     return tree
 
@@ -426,10 +429,11 @@ def _decode_tagged(tree: list[Any], depth: int, reuse: bool) -> Any:
 
 def _decode_array(tree: list[Any], depth: int, reuse: bool) -> list[Any]:
     if depth >= _MAX_DEPTH and tree:
-        raise _too_deep("[0]")
+        raise _too_deep(0)
     depth += 1
-    if reuse and set(map(type, tree)) == _ONLY_OBJECTS and len(set(map(len, tree))) == 1:
-        return _decode_rows(tree, depth)
+    if reuse and len(tree) >= _SEVERAL and set(map(type, tree)) == _ONLY_OBJECTS and len(set(map(len, tree))) == 1:
+        _decode_rows(tree, depth)
+        return tree
     items = tree if reuse else tree.copy()
     index = 0
     try:
@@ -438,7 +442,7 @@ def _decode_array(tree: list[Any], depth: int, reuse: bool) -> list[Any]:
             if not (kind in _PASSIVE or (kind is int and _MIN_INT <= item <= _MAX_INT)):
                 items[index] = _decode(item, depth, reuse)
     except _Refusal as refusal:
-        refusal.steps.append(f"[{index}]")
+        refusal.steps.append(index)
         raise
     return items
 
@@ -467,41 +471,53 @@ def _copied_fields(tree: dict[Any, Any]) -> dict[Any, Any]:
     return tree.copy()
 
 
-def _decode_rows(rows: list[dict[str, Any]], depth: int) -> list[dict[str, Any]]:
-    """Decode objects of one length, in place and by columns.
+def _decode_rows(rows: list[dict[str, Any]], depth: int) -> None:
+    start = 0
+    try:
+        for start in range(0, len(rows), _CHUNK):
+            _decode_columns(rows[start : start + _CHUNK], depth)
+    except _Refusal as refusal:
+        refusal.steps[-1] = start + int(refusal.steps[-1])
+        raise
 
-    The rows of a table are most of what arrives.  A column of scalars is known
-    as such without a look at each of its cells in Python.
-    """
+
+def _decode_columns(rows: list[dict[str, Any]], depth: int) -> None:
+    # The rows of a table are most of what arrives.  By columns, cells of one kind are
+    # handled without a look at each of them in Python; it takes a fifth off the walk.
     if depth >= _MAX_DEPTH and rows[0]:
-        raise _too_deep(_field_step(next(iter(rows[0]))), "[0]")
-    keys = list(rows[0])
+        raise _too_deep(_field_step(next(iter(rows[0]))), 0)
     for position, column in enumerate(zip(*map(dict.values, rows), strict=True)):
         kinds = set(map(type, column))
-        if not (kinds <= _PASSIVE or (kinds == _ONLY_INTS and _MIN_INT <= min(column) and max(column) <= _MAX_INT)):
-            _decode_column(rows, column, keys[position], position, depth + 1)
-    return rows
+        if not (kinds <= _PASSIVE or (kinds == _ONLY_INTS and min(column) >= _MIN_INT and max(column) <= _MAX_INT)):
+            _decode_column(rows, position, column, depth)
 
 
-def _decode_column(rows: list[dict[str, Any]], column: tuple[Any, ...], key: str, position: int, depth: int) -> None:
-    index = 0
+def _decode_column(rows: list[dict[str, Any]], position: int, column: tuple[Any, ...], depth: int) -> None:
     try:
-        for index, cell in enumerate(column):
-            kind = type(cell)
-            if kind in _PASSIVE or (kind is int and _MIN_INT <= cell <= _MAX_INT):
-                continue
-            row = rows[index]
-            if row.get(key) is not cell:  # a parser shares no containers, so the same cell is the same field
-                key = list(row)[position]
-            if kind is list and len(cell) == 3 and cell[1] == "bigint" and cell[0] == TAG:
-                text = cell[2]
-                if type(text) is str and text.isdigit() and text.isascii() and len(text) <= _BIGINT_CHARACTERS:
-                    row[key] = WireBigInt(text)
-                    continue
-            row[key] = _decode(cell, depth, True)
+        values = _bigints_of(column) or _decode_array(list(column), depth, reuse=True)
     except _Refusal as refusal:
-        refusal.steps += [_field_step(key), f"[{index}]"]
+        row = rows[int(refusal.steps[-1])]
+        refusal.steps.insert(-1, _field_step(list(row)[position]))
         raise
+    key = ""
+    for row, cell, value in zip(rows, column, values, strict=True):
+        if row.get(key, _MISSING) is not cell:  # rows may differ in the names and the order of their fields
+            key = list(row)[position]
+        row[key] = value
+
+
+def _bigints_of(column: tuple[Any, ...]) -> list[WireBigInt] | None:
+    """Return the bigints of a column of nothing else: a few calls check them all."""
+    try:
+        tags, names, texts = zip(*column, strict=True)
+        digits = "".join(texts).replace("-", "")  # a sign in a wrong place is a ValueError below
+        if tags.count(TAG) != len(column) or names.count("bigint") != len(column) or not digits.isdigit():
+            return None
+        if max(map(len, texts)) > _BIGINT_CHARACTERS or not digits.isascii():
+            return None
+        return list(map(WireBigInt, texts))
+    except (TypeError, ValueError):
+        return None  # something else is among them: cell by cell it is decoded, or refused by its place
 
 
 def _nearest_float(literal: int) -> float:
@@ -513,7 +529,8 @@ def _nearest_float(literal: int) -> float:
 
 def _decode_bigint(tree: list[Any], depth: int, reuse: bool) -> WireBigInt:
     text = _slot(tree, 2, str)
-    if not _DECIMAL.fullmatch(text):
+    digits = text[1:] if text[:1] == "-" else text
+    if not (digits.isdigit() and digits.isascii()):
         raise _refused("a bigint must be written in decimal digits", text)
     if len(text) > _BIGINT_CHARACTERS:
         raise _refused(f"a bigint must not exceed {_BIGINT_CHARACTERS} characters", text)
@@ -522,15 +539,18 @@ def _decode_bigint(tree: list[Any], depth: int, reuse: bool) -> WireBigInt:
 
 def _decode_date(tree: list[Any], depth: int, reuse: bool) -> datetime | WireDate:
     _one_deeper(depth)
-    payload = _slot(tree, 2, int, float, list)
-    if type(payload) is list:
-        if payload[:1] != [TAG] or payload[1:2] not in _NON_FINITE:
-            raise _refused("the epoch of a date must be a number", payload)
-        payload = _NAN
-    date = WireDate(payload)
+    date = WireDate(_epoch_of(tree[2] if len(tree) > 2 else None))
     if not _FIRST_DATETIME_MS <= date.epoch_ms <= _LAST_DATETIME_MS:
         return date
     return _EPOCH + timedelta(milliseconds=date.epoch_ms)
+
+
+def _epoch_of(payload: Any) -> float:
+    if type(payload) is int or type(payload) is float:
+        return payload
+    if type(payload) is list and payload[:1] == [TAG] and payload[1:2] in _NON_FINITE:
+        return _NAN
+    raise _refused("the epoch of a date must be a number", payload)
 
 
 def _decode_url(tree: list[Any], depth: int, reuse: bool) -> WireUrl:
@@ -600,13 +620,13 @@ def _decode_error(tree: list[Any], depth: int, reuse: bool) -> WireError:
     return WireError(name, message, props, cause)
 
 
-def _slot(tree: list[Any], index: int, *kinds: type) -> Any:
-    if len(tree) <= index:
+def _slot(tree: list[Any], index: int, kind: type) -> Any:
+    item = tree[index] if len(tree) > index else _MISSING
+    if type(item) is kind:
+        return item
+    if item is _MISSING:
         raise _Refusal(f"slot {index} of a tagged {tree[1]} is missing")
-    if type(tree[index]) not in kinds:
-        names = " or ".join(kind.__name__ for kind in kinds)
-        raise _refused(f"slot {index} of a tagged {tree[1]} must be {names}", tree[index])
-    return tree[index]
+    raise _refused(f"slot {index} of a tagged {tree[1]} must be {kind.__name__}", item)
 
 
 _DECODERS: Final[dict[str, Callable[[list[Any], int, bool], Any]]] = {
@@ -643,12 +663,12 @@ def _one_deeper(depth: int) -> int:
     return depth + 1
 
 
-def _too_deep(*steps: str) -> _Refusal:
+def _too_deep(*steps: str | int) -> _Refusal:
     return _Refusal(f"nested deeper than {_MAX_DEPTH} levels", *steps)
 
 
-def _refused(reason: str, value: object, *steps: str) -> _Refusal:
-    return _Refusal(f"{reason}, got {type(value).__name__}", *steps)
+def _refused(reason: str, value: object) -> _Refusal:
+    return _Refusal(f"{reason}, got {type(value).__name__}")
 
 
 def _field_step(key: str) -> str:

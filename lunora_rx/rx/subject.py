@@ -55,11 +55,12 @@ class SnapshotSubject(Generic[T]):
 
     def publish(self, event: QueryEvent) -> None:
         """Show what an event tells; one that comes during a delivery waits for its turn."""
-        self._queue.append(event)
         if self._is_draining:
+            self._queue.append(event)
             return
         self._is_draining = True
         try:
+            self._show(event)
             while self._queue:
                 self._show(self._queue.popleft())
         finally:

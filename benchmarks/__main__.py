@@ -1,0 +1,52 @@
+"""``python -m benchmarks [P1 P2 ...] [--quick] [--json] [--write FILE]``."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib
+import sys
+from pathlib import Path
+
+from benchmarks.measure import Row, machine, print_json
+
+ROWS = {"P1": "p01", "P2": "p02", "P3": "p03", "P4": "p04", "P12": "p12", "P13": "p13"}
+_HEAD = "| Row | Work | Against, in the same run | Target | Median ratio (lowest to highest) | Remark |\n|---|---|---|---|---|---|"
+
+
+def main() -> int:
+    """Measure the rows asked for, and print or write their table."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"rows to measure: {', '.join(ROWS)} (default: all)")
+    parser.add_argument("--rounds", type=int, default=5, help="counted rounds a row (default: 5)")
+    parser.add_argument("--quick", action="store_true", help="less work a round, for a first look")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="put the table between the markers of this file")
+    options = parser.parse_args()
+    unknown = [row for row in options.rows if row not in ROWS]
+    if unknown:
+        parser.error(f"unknown row {unknown[0]!r}; there are {', '.join(ROWS)}")
+    rows = [_measure(name, rounds=options.rounds, quick=options.quick) for name in options.rows or ROWS]
+    if options.json:
+        print_json(rows)
+    if options.write:
+        _write(options.write, rows)
+    return 0
+
+
+def _measure(name: str, *, rounds: int, quick: bool) -> Row:
+    module = importlib.import_module(f"benchmarks.{ROWS[name]}")
+    row: Row = asyncio.run(module.measure(rounds=rounds, quick=quick))
+    print(row.as_markdown(), file=sys.stderr, flush=True)
+    return row
+
+
+def _write(path: Path, rows: list[Row]) -> None:
+    before, begin, rest = path.read_text(encoding="utf-8").partition("<!-- table -->\n")
+    _, end, after = rest.partition("<!-- end -->")
+    table = "\n".join([f"{machine()}\n", _HEAD, *(row.as_markdown() for row in rows)])
+    path.write_text(f"{before}{begin}{table}\n{end}{after}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,23 @@
+"""P13: import time."""
+
+import subprocess
+import sys
+
+from benchmarks.measure import Row, interleave
+
+_TIMED = "import time; start = time.perf_counter(); {}; print(time.perf_counter() - start)"
+
+
+async def measure(*, rounds: int, quick: bool) -> Row:
+    """Measure the row."""
+    ours, reference = "import lunora_rx", "import aiohttp, reactivex, orjson, diskcache"
+    mine, theirs = await interleave(lambda: _seconds(ours), lambda: _seconds(reference), rounds=max(rounds, 7))
+    remark = f"{sorted(mine)[len(mine) // 2] * 1000:.0f} ms"
+    return Row("P13", f"`{ours}`", f"`{reference}`", mine, theirs, "<= 1.25", is_speed=False, remark=remark)
+
+
+def _seconds(statement: str) -> float:
+    output = subprocess.run(
+        [sys.executable, "-c", _TIMED.format(statement)], check=True, capture_output=True, text=True
+    )
+    return float(output.stdout)

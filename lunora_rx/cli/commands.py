@@ -1,0 +1,66 @@
+"""The commands of ``lunora-rx``, one function each."""
+
+from __future__ import annotations
+
+import asyncio
+import runpy
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lunora_rx import __version__
+from lunora_rx.cli.demo.run import DemoOptions, run_demo
+from lunora_rx.devserver import App
+
+app = typer.Typer(
+    name="lunora-rx",
+    help="Live queries of Lunora in the terminal.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.", is_eager=True)] = False,
+) -> None:
+    """Live queries of Lunora in the terminal."""
+    if version:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.command(epilog="Example: lunora-rx demo --seconds 15 --json")
+def demo(
+    seconds: Annotated[
+        float | None, typer.Option(min=4, help="End after this long; without it, Ctrl-C ends the demo.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object a second, and a summary as the last line.")
+    ] = False,
+    alert: Annotated[
+        float, typer.Option(min=0, max=100, help="Mean CPU load, in percent, that raises the alert.")
+    ] = 80,
+    svg: Annotated[Path | None, typer.Option(help="Save the last display as a picture.")] = None,
+) -> None:
+    """Watch this machine's own readings, live from a server in a second process, through a cut of the connection.
+
+    Exit code 0 only if every reading that was written was also shown.
+    """
+    options = DemoOptions(seconds=seconds, as_json=as_json, alert=alert, svg=svg)
+    raise typer.Exit(asyncio.run(run_demo(options)))
+
+
+@app.command(epilog="Example: lunora-rx serve app.py --port 8787 --storage ./data")
+def serve(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="Python file that defines `app = App()`.")],
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8787,
+    storage: Annotated[Path | None, typer.Option(help="Directory for the tables; in memory without it.")] = None,
+) -> None:
+    """Serve the functions of a file on the embedded server, for development."""
+    served = [value for value in runpy.run_path(str(file)).values() if isinstance(value, App)]
+    if len(served) != 1:
+        raise typer.BadParameter(f"{file} defines {len(served)} objects of class App, and one is needed")
+    served[0].run(port=port, storage=storage)

@@ -1,0 +1,1 @@
+"""The demo: a machine's readings, live, through a cut of the connection."""
