@@ -23,7 +23,7 @@ from lunora_rx.interfaces import Socket, Transport
 from lunora_rx.protocol.endpoints import websocket_url
 from lunora_rx.protocol.rpc import RpcCall
 
-TokenProvider: TypeAlias = str | Callable[[], str | None | Awaitable[str | None]] | None
+TokenProvider: TypeAlias = str | Callable[[], str | Awaitable[str | None] | None] | None
 
 _log = logging.getLogger("lunora_rx")
 

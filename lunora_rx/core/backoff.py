@@ -26,6 +26,7 @@ class Backoff:
             ``"none"`` doubles.
 
     Raises:
+        TypeError: ``initial`` or ``maximum`` is not a number.
         ValueError: A number is not positive, ``maximum`` is below ``initial``, or the jitter is unknown.
     """
 
@@ -34,6 +35,10 @@ class Backoff:
     jitter: Jitter = "decorrelated"
 
     def __post_init__(self) -> None:
+        for argument in ("initial", "maximum"):
+            seconds = getattr(self, argument)
+            if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+                raise TypeError(f"Backoff: {argument} is a number of seconds, not {type(seconds).__name__}")
         if not 0 < self.initial <= self.maximum < float("inf"):
             raise ValueError(f"Backoff needs 0 < initial <= maximum, not {self.initial!r} and {self.maximum!r}")
         if self.jitter not in _JITTERS:

@@ -96,6 +96,7 @@ class Calls:
         headers = self._headers((call,))
         if call.mutation_id is not None:
             headers[endpoints.HEADER_MUTATION_ID] = call.mutation_id
+        if call.mutation_id is not None or call.client_id is not None:
             headers[endpoints.HEADER_CLIENT_ID] = call.client_id or self._client_id
         if call.baseline is not None:
             headers[endpoints.HEADER_BASE_SEQ] = str(call.baseline)
@@ -112,7 +113,8 @@ class Calls:
         return outgoing
 
     def forget(self, request_id: int) -> bool:
-        """Give a call up; a late reply is ignored. Tells whether it was under way."""
+        """Give a call up, and tell whether it was under way: unless already taken it is never sent, a reply is ignored."""
+        self._outgoing = [request for request in self._outgoing if request.request_id != request_id]
         return self._pending.pop(request_id, None) is not None
 
     def receive_reply(self, request_id: int, reply: HttpReply | LunoraError) -> None:
@@ -162,8 +164,10 @@ class Calls:
         # Replies may overtake each other: one to an older request says nothing new.
         if not bookmark or request_id < self._bookmark_from:
             return
-        self._bookmark_from, self.bookmark = request_id, bookmark
-        self._emit(BookmarkChanged(bookmark))
+        self._bookmark_from = request_id
+        if bookmark != self.bookmark:
+            self.bookmark = bookmark
+            self._emit(BookmarkChanged(bookmark))
 
     def _settle(self, call: RpcCall, reply: HttpReply | LunoraError) -> Outcome:
         if isinstance(reply, LunoraError):

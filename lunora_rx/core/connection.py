@@ -94,7 +94,7 @@ class Connection:
         state: Where the connection stands.
         last_frame_at: When the peer was last heard; the owner stamps it with every inbound frame.
         was_ever_connected: Whether a socket of this shard has ever been open.
-        is_healthy: Whether the socket proved itself since it opened.
+        is_healthy: Whether a socket is open that proved itself since it opened.
     """
 
     def __init__(
@@ -138,18 +138,17 @@ class Connection:
 
     def opened(self, now: float) -> None:
         """Note that the attempt succeeded, which proves nothing about the server's health yet."""
-        self.last_frame_at = now
-        self.was_ever_connected = True
-        self.is_healthy = False
         interval = self._timing.heartbeat_interval
         self._move(Trigger.OPENED, Open(now + interval if interval > 0 else inf, now + STABLE_AFTER))
+        self.last_frame_at = now
+        self.was_ever_connected = True
 
     def prove_health(self) -> None:
         """Start the backoff anew: the peer sent a frame that is no error, or the socket stayed open."""
+        assert isinstance(self.state, Open)
         self.is_healthy = True
         self._ramp = Ramp()
-        if isinstance(self.state, Open):
-            self.state = Open(self.state.tick_at)
+        self.state = Open(self.state.tick_at)
 
     def lost(self, now: float) -> None:
         """Note that the socket or the attempt is gone; a new attempt follows after the next delay."""
@@ -189,3 +188,4 @@ class Connection:
         expected = TRANSITIONS.get((type(self.state), trigger))
         assert expected is type(state), f"{trigger} in {self.state} cannot lead to {state}"
         self.state = state
+        self.is_healthy = False

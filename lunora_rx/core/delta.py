@@ -10,6 +10,8 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any, Final, TypeAlias
 
+from lunora_rx.protocol.values import UNDEFINED
+
 Row: TypeAlias = dict[str, Any]
 
 OPERATIONS: Final = frozenset({"insert", "update", "delete"})
@@ -58,9 +60,8 @@ def _merge_rows(rows: list[Any], delta: Row) -> list[Any] | Unmergeable:
     key = delta["key"]
     if delta["op"] == "delete":
         return [row for row in rows if row["_id"] != key]
-    if "row" not in delta:
-        return UNMERGEABLE
-    return _upsert(rows, key, delta["row"])
+    row = delta.get("row", UNDEFINED)
+    return UNMERGEABLE if row is UNDEFINED else _upsert(rows, key, row)
 
 
 def _upsert(rows: list[Row], key: str, row: Any) -> list[Any]:
@@ -87,9 +88,9 @@ def placement(rows: list[Row], row: Any) -> int:
 
 
 def creation_time(row: Any) -> float | None:
-    """Return the numeric ``_creationTime`` of a row, or ``None``; a bool is no number."""
+    """Return the numeric ``_creationTime`` of a row, or ``None``; neither a bool nor a bigint is a number."""
     time = row.get("_creationTime") if isinstance(row, dict) else None
-    return time if isinstance(time, int | float) and not isinstance(time, bool) else None
+    return time if type(time) is float or type(time) is int else None
 
 
 def _is_descending(rows: list[Row]) -> bool:

@@ -29,7 +29,7 @@ class LiveQueries:
         shard: The shard key, for events.
         subscriptions: What was asked for.
         emit: Takes each event.
-        ask: Sends a subscription's frame again, for the whole value; called only by a frame, so on an open socket.
+        ask: Sends the frame of a subscription that is behind again; called only by a frame, so on an open socket.
     """
 
     def __init__(
@@ -81,9 +81,10 @@ class LiveQueries:
         subscription = self._subscription_of(frame)
         if subscription is None:
             return
+        change = subscription.result.apply_position(frame)
         if frame["type"] == "resume":
             subscription.is_acked = True
-        self._publish(subscription, subscription.result.apply_position(frame))
+        self._publish(subscription, change)
 
     def _receive_ack(self, frame: Frame, tagged: bool) -> None:
         subscription = self._subscription_of(frame)
@@ -119,7 +120,6 @@ class LiveQueries:
     def _ask_cold(self, subscription: Subscription, change: Change) -> None:
         # A value that can never be read must not loop; a delta that cannot be merged is cured by one value.
         if change is Change.BEHIND or (change is Change.FAILED and not subscription.asked_cold):
-            subscription.asked_cold = subscription.asked_cold or change is Change.FAILED
             subscription.is_acked = False
             self._ask(subscription)
 

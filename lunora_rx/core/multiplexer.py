@@ -83,9 +83,10 @@ class Multiplexer:
         return snapshot
 
     def unsubscribe(self, key: str, shard: str, now: float) -> None:
-        """Give one ``subscribe`` of the key up."""
+        """Give one ``subscribe`` of the key up; nothing where there is none."""
         self.has_more = True
-        self.sessions[shard].unsubscribe(key, now)
+        if shard in self.sessions:
+            self.sessions[shard].unsubscribe(key, now)
 
     def refresh(self, key: str, shard: str, now: float) -> None:
         """Ask for a live query's whole value again."""
@@ -129,12 +130,15 @@ class Multiplexer:
     def receive_opened(self, shard: str, now: float) -> None:
         """Note that the driver opened the shard's socket."""
         self.has_more = True
-        self.sessions[shard].receive_opened(now)
+        if shard in self.sessions:
+            self.sessions[shard].receive_opened(now)
         self._update_status()
 
     def receive_text(self, shard: str, text: str | bytes, now: float) -> None:
-        """Apply a frame that arrived on the shard's socket."""
-        session = self.sessions[shard]
+        """Apply a frame that arrived on the shard's socket; one of a shard that was given up is ignored."""
+        session = self.sessions.get(shard)
+        if session is None:
+            return
         deadline = session.deadline
         session.receive_text(text, now)
         if session.frames or session.deadline != deadline:
@@ -143,7 +147,8 @@ class Multiplexer:
     def receive_closed(self, shard: str, code: int | None, now: float) -> None:
         """Note that the shard's socket, or the attempt to open it, is gone."""
         self.has_more = True
-        self.sessions[shard].receive_closed(code, now)
+        if shard in self.sessions:
+            self.sessions[shard].receive_closed(code, now)
         self._update_status()
 
     def receive_reply(self, request_id: int, reply: HttpReply | LunoraError) -> None:

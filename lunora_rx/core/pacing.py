@@ -5,6 +5,7 @@ Source: ``docs/protocol.md``, section "Resubscribe pacing".
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable
 from math import inf
 
@@ -16,13 +17,16 @@ class Pacing:
     """Which subscriptions wait to be sent again, and which were sent and not heard of.
 
     With ``concurrency`` 1 it looks for a query whose value is too large for a frame: a
-    slot is then freed by an answer only, not by a mere acknowledgement.
+    slot is then freed by an answer only, not by a mere acknowledgement, and one that is
+    overdue stays under suspicion, because a large value takes its time.
     """
 
     def __init__(self, ids: Iterable[str] = (), *, concurrency: int = CONCURRENCY) -> None:
         self.concurrency = concurrency
-        self._waiting = dict.fromkeys(ids)
+        # Ordered dicts, because finding the first key of a plain one slows down with every one taken from its front.
+        self._waiting = OrderedDict.fromkeys(ids)
         self._slots: dict[str, float] = {}
+        self._overdue: OrderedDict[str, bool] = OrderedDict()
 
     @property
     def is_searching(self) -> bool:
@@ -31,8 +35,8 @@ class Pacing:
 
     @property
     def suspect(self) -> str | None:
-        """The one subscription that is out while searching; ``None`` when there is none."""
-        return next(iter(self._slots), None) if self.is_searching else None
+        """The first subscription that is out and unanswered while searching; ``None`` when there is none."""
+        return next(iter((*self._overdue, *self._slots)), None) if self.is_searching else None
 
     @property
     def deadline(self) -> float:
@@ -43,15 +47,15 @@ class Pacing:
         """Take the next subscription to send, if a slot is free; it occupies the slot."""
         if not self._waiting or len(self._slots) >= self.concurrency:
             return None
-        subscription_id = next(iter(self._waiting))
-        del self._waiting[subscription_id]
+        subscription_id, _ = self._waiting.popitem(last=False)
         self._slots[subscription_id] = now + SLOT_TIMEOUT
         return subscription_id
 
     def release(self, subscription_id: str) -> bool:
-        """Free the slot of a subscription that was answered or removed; tell whether it held one."""
+        """Strike out a subscription that was answered or removed; tell whether it was out."""
         self._waiting.pop(subscription_id, None)
-        return self._slots.pop(subscription_id, None) is not None
+        was_overdue = self._overdue.pop(subscription_id, False)
+        return self._slots.pop(subscription_id, None) is not None or was_overdue
 
     def add(self, subscription_id: str) -> None:
         """Let one more subscription wait, behind the others."""
@@ -60,8 +64,11 @@ class Pacing:
     @property
     def is_done(self) -> bool:
         """Whether nothing waits and nothing is out."""
-        return not self._waiting and not self._slots
+        return not self._waiting and not self._slots and not self._overdue
 
     def handle_deadline(self, now: float) -> None:
         """Free the slots that were never answered."""
-        self._slots = {each: deadline for each, deadline in self._slots.items() if deadline > now}
+        for overdue in [each for each, deadline in self._slots.items() if deadline <= now]:
+            del self._slots[overdue]
+            if self.is_searching:
+                self._overdue[overdue] = True

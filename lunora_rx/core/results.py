@@ -8,16 +8,29 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from lunora_rx.core.delta import UNMERGEABLE, is_row_delta, merge_delta
 from lunora_rx.core.snapshot import Snapshot, SnapshotStatus
 from lunora_rx.errors import CodecError, LunoraError, ProtocolError
 from lunora_rx.protocol.frames import is_epoch, is_position
-from lunora_rx.protocol.values import UNDEFINED
+from lunora_rx.protocol.values import UNDEFINED, WireBigInt, WireBytes, WireDate, WireUrl
 from lunora_rx.protocol.wire import decode_parsed
 
-_SCALARS = (str, bool, int, float)
+# Values that are equal when their kind and content are; every container is only equal to itself.
+_SCALAR_KINDS: Mapping[type, type] = {
+    str: str,
+    bool: bool,
+    int: float,
+    float: float,
+    bytes: bytes,
+    datetime: datetime,
+    WireBigInt: WireBigInt,
+    WireBytes: WireBytes,
+    WireDate: WireDate,
+    WireUrl: WireUrl,
+}
 
 
 class Change(enum.Enum):
@@ -88,19 +101,18 @@ class Result:
                 delta = decode_parsed(delta, root="delta")
         except (CodecError, ProtocolError) as error:
             return self.fail_behind(_undecodable(error))
-        if delta is not UNDEFINED:
-            base = self._merge(delta)
-        if base is UNMERGEABLE:
-            return self._fall_behind()
-        return self._accept(base, cursor, epoch, mutation)
+        if delta is UNDEFINED:
+            return self._accept(base, cursor, epoch, mutation)
+        return self._accept_delta(delta, cursor, epoch, mutation)
 
     def apply_position(self, frame: Mapping[str, Any]) -> Change:
-        """Apply a ``resume`` or ``settled`` frame: the value stands, its position may move."""
+        """Apply a ``resume`` or ``settled`` frame: the value stands, its position may move.
+
+        Raises:
+            ProtocolError: The position is of the wrong type.
+        """
+        cursor, epoch, mutation = _position(frame)
         if self.is_behind or self.base is UNDEFINED:
-            return Change.NOTHING
-        try:
-            cursor, epoch, mutation = _position(frame)
-        except ProtocolError:
             return Change.NOTHING
         self.cursor = self.cursor if cursor is None else cursor
         self.epoch = self.epoch if epoch is None else epoch
@@ -118,6 +130,10 @@ class Result:
         self.status, self.error, self.is_behind = SnapshotStatus.STALE, error, True
         return Change.FAILED
 
+    def forget_position(self) -> None:
+        """Forget where the value stands, so that the next subscribe frame asks for the whole of it."""
+        self.cursor = self.epoch = None
+
     def go_stale(self) -> Change:
         """Note that the socket is gone; a shown value stays."""
         if self.status is not SnapshotStatus.LIVE:
@@ -125,11 +141,14 @@ class Result:
         self.status = SnapshotStatus.STALE
         return Change.STATUS
 
-    def _merge(self, delta: Any) -> Any:
-        # A row change before any base comes from servers that broadcast: it is shown as it is.
-        if not is_row_delta(delta) or self.base is UNDEFINED:
-            return delta
-        return merge_delta(self.base, delta)
+    def _accept_delta(self, delta: Any, cursor: int | None, epoch: str | int | None, mutation: int | None) -> Change:
+        if not is_row_delta(delta):
+            return self._accept(delta, cursor, epoch, mutation)
+        if self.base is UNDEFINED:
+            # Servers that broadcast send a row change before any base: it is shown as it is, and is no place to resume.
+            return self._accept(delta, None, None, mutation)
+        base = merge_delta(self.base, delta)
+        return self._fall_behind() if base is UNMERGEABLE else self._accept(base, cursor, epoch, mutation)
 
     def _accept(self, base: Any, cursor: int | None, epoch: str | int | None, mutation: int | None) -> Change:
         self.base, self.is_behind = base, False
@@ -150,8 +169,8 @@ class Result:
         return Change.STATUS
 
     def _fall_behind(self) -> Change:
-        self.is_behind, self.cursor, self.epoch = True, None, None
-        self.status = SnapshotStatus.STALE
+        self.is_behind, self.status = True, SnapshotStatus.STALE
+        self.forget_position()
         return Change.BEHIND
 
 
@@ -162,13 +181,10 @@ def is_unchanged(old: Any, new: Any) -> bool:
     """
     if old is new:
         return True
-    if not isinstance(old, _SCALARS) or not isinstance(new, _SCALARS) or _kind(old) is not _kind(new):
+    kind = _SCALAR_KINDS.get(type(old))
+    if kind is None or kind is not _SCALAR_KINDS.get(type(new)):
         return False
-    return old == new or (old != old and new != new)
-
-
-def _kind(scalar: str | float) -> type:
-    return float if type(scalar) is int else type(scalar)
+    return bool(old == new or (old != old and new != new))
 
 
 def _position(frame: Mapping[str, Any]) -> tuple[int | None, str | int | None, int | None]:

@@ -17,7 +17,7 @@ from lunora_rx.core.pacing import CONCURRENCY, Pacing
 from lunora_rx.core.subscriptions import Subscription, Subscriptions
 from lunora_rx.errors import CodecError, ProtocolError, TransportError
 from lunora_rx.protocol.endpoints import CLOSE_TOKEN_EXPIRED, CLOSE_TOO_BIG, PING, PONG
-from lunora_rx.protocol.frames import Connect, Identity, decode_server_frame, encode_frame
+from lunora_rx.protocol.frames import SERVER_FRAMES, Connect, Identity, decode_server_frame, encode_frame
 from lunora_rx.protocol.text import may_hold_tag, parse
 
 IDLE_CLOSE_AFTER = 5.0
@@ -40,7 +40,7 @@ class Session:
         frames: Texts to send, in order.
         deadline: When ``handle_deadline`` is due, infinite when never.
         frames_received: How many frames the peer has sent.
-        subject: Whose socket this is, as the server says; ``None`` for nobody, or before it said.
+        subject: Whose socket this is, as the server says; ``None`` for nobody, before it said, and without a socket.
     """
 
     def __init__(
@@ -61,8 +61,12 @@ class Session:
         self.subject: str | None = None
         self._introduction = introduction
         self._emit = emit
-        self._queries = LiveQueries(shard, subscriptions, emit, self._ask_cold)
-        self._handlers: Mapping[str, Handler] = {**self._queries.handlers, "identity": self._receive_identity}
+        self._queries = LiveQueries(shard, subscriptions, emit, self._ask_again)
+        self._handlers: Mapping[str, Handler] = {
+            **dict.fromkeys(SERVER_FRAMES, _receive_unasked),
+            **self._queries.handlers,
+            "identity": self._receive_identity,
+        }
         self._pacing = Pacing()
         self._unsubscribes: list[str] = []
         self._idle_at = inf
@@ -112,9 +116,11 @@ class Session:
         subscription = self.subscriptions.get(key)
         if subscription is None:
             return
-        subscription.is_oversized = subscription.asked_cold = False
+        subscription.is_oversized = subscription.is_acked = subscription.asked_cold = False
+        subscription.result.forget_position()
         if self.connection.is_open:
-            self._ask_cold(subscription)
+            self._ask(subscription, now)
+        self._reschedule()
 
     def receive_opened(self, now: float) -> None:
         """Greet the server and ask again for everything; the order is the protocol's."""
@@ -138,15 +144,16 @@ class Session:
         if len(text) == len(PONG) and text in _PONGS:
             return
         try:
-            frame = parse(text)
+            frame: Any = parse(text)
             kind = frame["type"]
             handler = self._handlers.get(kind)
         except (CodecError, LookupError, TypeError):
             self._ignore("it is not a JSON object with a type")
             return
-        if not connection.is_healthy and kind != "error":
-            connection.prove_health()
-            self._reschedule()
+        if not connection.is_healthy and not self._is_current(kind):
+            return
+        if not self._pacing.is_done:
+            self._free_slot(frame, now)
         if handler is None:
             self._ignore("its type is unknown")
             return
@@ -154,8 +161,6 @@ class Session:
             handler(frame, may_hold_tag(text))
         except ProtocolError as error:
             self._ignore(error.message)
-        if not self._pacing.is_done:
-            self._free_slot(frame, now)
 
     def receive_closed(self, code: int | None, now: float) -> None:
         """Note that the socket, or the attempt to open it, is gone; a new attempt is planned."""
@@ -167,6 +172,7 @@ class Session:
             self._search_oversized()
         self.connection.lost(now)
         self.frames.clear()
+        self.subject = None
         self._pacing = Pacing()
         self._queries.forget_socket()
         self._reschedule()
@@ -190,7 +196,18 @@ class Session:
         self._reschedule()
 
     def handle_deadline(self, now: float) -> None:
-        """Do what is due by now."""
+        """Do what is due by now, once, however late this comes."""
+        for subscription in self.subscriptions.take_outlived(now):
+            self._end(subscription, now)
+        if now >= self._idle_at:
+            self.close()
+            return
+        self._handle_connection_deadline(now)
+        self._pacing.handle_deadline(now)
+        self._pace(now)
+        self._reschedule()
+
+    def _handle_connection_deadline(self, now: float) -> None:
         match self.connection.handle_deadline(now):
             case Due.CONNECT:
                 self.connect(now)
@@ -202,13 +219,6 @@ class Session:
                 self.frames.append(PING)
             case Due.NOTHING:
                 pass
-        self._pacing.handle_deadline(now)
-        self._pace(now)
-        for subscription in self.subscriptions.take_outlived(now):
-            self._end(subscription, now)
-        if now >= self._idle_at:
-            self.close()
-        self._reschedule()
 
     def _ask(self, subscription: Subscription, now: float) -> None:
         # While one query too many bytes long is looked for, asking out of turn would blur the trail.
@@ -216,11 +226,16 @@ class Session:
             self._pacing.add(subscription.id)
             self._pace(now)
             return
-        subscription.was_sent = True
-        self.frames.append(subscription.encode_subscribe())
+        self._send_subscribe(subscription)
 
-    def _ask_cold(self, subscription: Subscription) -> None:
-        self.frames.append(subscription.encode_subscribe(cold=True))
+    def _ask_again(self, subscription: Subscription) -> None:
+        # Called by a frame, which has just stamped the time.
+        self._ask(subscription, self.connection.last_frame_at)
+
+    def _send_subscribe(self, subscription: Subscription) -> None:
+        subscription.was_sent = True
+        subscription.asked_cold = subscription.asked_cold or subscription.result.is_behind
+        self.frames.append(subscription.encode_subscribe())
 
     def _end(self, subscription: Subscription, now: float) -> None:
         self._pacing.release(subscription.id)
@@ -237,8 +252,7 @@ class Session:
             if subscription is None or subscription.is_acked:
                 self._pacing.release(subscription_id)
                 continue
-            subscription.was_sent = True
-            self.frames.append(subscription.encode_subscribe())
+            self._send_subscribe(subscription)
         if self._pacing.is_searching and self._pacing.is_done:
             self._pacing = Pacing()
             self._searches_oversized = False
@@ -265,9 +279,19 @@ class Session:
             self._emit(CloseSocket(self.shard, code))
             self.receive_closed(None, now)
 
+    def _is_current(self, kind: str) -> bool:
+        # Frames of a socket that was dropped may still come in: they are no longer about anything.
+        if not self.connection.is_open:
+            return False
+        if kind != "error":
+            self.connection.prove_health()
+            self._reschedule()
+        return True
+
     def _check_idle(self, now: float) -> None:
+        # A timer that runs is not put off: a socket that opens and drops all the time would never be given up.
         if self.shard and not self.subscriptions:
-            self._idle_at = now + IDLE_CLOSE_AFTER
+            self._idle_at = min(self._idle_at, now + IDLE_CLOSE_AFTER)
 
     def _receive_identity(self, frame: dict[str, Any], tagged: bool) -> None:
         identity = decode_server_frame(frame)
@@ -279,3 +303,7 @@ class Session:
 
     def _reschedule(self) -> None:
         self.deadline = min(self.connection.deadline, self._pacing.deadline, self.subscriptions.deadline, self._idle_at)
+
+
+def _receive_unasked(frame: dict[str, Any], tagged: bool) -> None:
+    """Ignore a frame of the protocol that nobody here has asked for."""

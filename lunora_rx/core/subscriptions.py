@@ -5,7 +5,9 @@ Source: ``docs/protocol.md``, sections "Registry" and "Subscribe frame".
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from itertools import takewhile
 from math import inf
 from typing import Any
 
@@ -24,7 +26,7 @@ class Subscription:
         ref_count: How many have asked and not released it.
         is_acked: Whether the server answered on the present socket.
         was_sent: Whether any socket ever carried it, so that its end must be told.
-        asked_cold: Whether a whole value was asked for on the present socket, after one that cannot be read.
+        asked_cold: Whether a whole value was asked for on the present socket because the result is behind.
         is_oversized: Whether its value is too large for a frame; it is left out until refreshed.
         result: What the server said.
     """
@@ -66,9 +68,9 @@ class Subscription:
             "behind": result.is_behind,
         }
 
-    def encode_subscribe(self, *, cold: bool = False) -> str:
-        """Return the frame that asks for this query: from where its result stands, or for the whole value."""
-        since_seq, since_epoch = (None, None) if cold else self.result.resume_position or (None, None)
+    def encode_subscribe(self) -> str:
+        """Return the frame that asks for this query: from where its result stands, else for the whole value."""
+        since_seq, since_epoch = self.result.resume_position or (None, None)
         path = self.function_path
         return encode_frame(Subscribe(self.id, path, self.args, path, since_seq, since_epoch))
 
@@ -89,7 +91,8 @@ class Subscriptions:
         self._linger = linger
         self._by_key: dict[str, Subscription] = {}
         self._by_id: dict[str, Subscription] = {}
-        self._lingering: dict[str, float] = {}
+        # In the order of their deadlines, as all linger equally long; a plain dict is slow to empty from its front.
+        self._lingering: OrderedDict[str, float] = OrderedDict()
         self.find = self._by_id.get
 
     def __iter__(self) -> Iterator[Subscription]:
@@ -118,8 +121,10 @@ class Subscriptions:
         return subscription
 
     def release(self, key: str, now: float) -> Subscription | None:
-        """Count one less who asks; return the subscription if it is thereby over."""
-        subscription = self._by_key[key]
+        """Count one less who asks; return the subscription if it is thereby over, nothing where nobody asks."""
+        subscription = self._by_key.get(key)
+        if subscription is None or key in self._lingering:
+            return None
         subscription.ref_count -= 1
         if subscription.ref_count > 0:
             return None
@@ -130,8 +135,8 @@ class Subscriptions:
 
     def take_outlived(self, now: float) -> list[Subscription]:
         """Remove and return those that lingered long enough."""
-        outlived = [key for key, deadline in self._lingering.items() if deadline <= now]
-        return [self._remove(key) for key in outlived]
+        outlived = takewhile(lambda item: item[1] <= now, self._lingering.items())
+        return [self._remove(key) for key, _ in tuple(outlived)]
 
     def clear(self) -> None:
         """Forget everything."""

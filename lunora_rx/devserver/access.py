@@ -13,7 +13,7 @@ import inspect
 import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from lunora_rx.devserver.refusals import AppError
@@ -40,7 +40,7 @@ class Access:
     """
 
     authenticate: Authenticate | None = None
-    admin_token: str | None = None
+    admin_token: str | None = field(default=None, repr=False)
 
     async def subject_of_request(self, headers: Mapping[str, str]) -> str | None:
         """Return the verified subject of a request, ``None`` when it has no bearer.

@@ -57,7 +57,7 @@ class Faults:
     def __init__(self) -> None:
         self.attempts = 0
         self._sockets: dict[FaultySocket, None] = {}
-        self._servers: list[Restartable] = []
+        self._servers: dict[Restartable, None] = {}
         self._failures: deque[HttpReply] = deque()
         self._lost_replies = 0
         self._refusing = False
@@ -162,11 +162,11 @@ class Faults:
 
     def attach_server(self, server: Restartable) -> None:
         """Know of a server, until ``detach_server``."""
-        self._servers.append(server)
+        self._servers[server] = None
 
     def detach_server(self, server: Restartable) -> None:
-        """Forget a server, and end what is in force."""
-        self._servers.remove(server)
+        """Forget a server, and end what is in force; an unknown one is no error."""
+        self._servers.pop(server, None)
         self.release()
 
     def _each(self, shard: str | None, act: Callable[[FaultySocket], None]) -> int:
@@ -177,7 +177,7 @@ class Faults:
 
     def _restart(self, act: Callable[[Restartable], None]) -> None:
         self.drop_sockets()
-        for server in self._servers:
+        for server in list(self._servers):
             act(server)
 
     def _after(self, seconds: float | None, action: Callable[[], None]) -> None:

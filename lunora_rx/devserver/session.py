@@ -154,6 +154,11 @@ class ServerSession:
         return PAGE_DELTA in self._caps
 
     @property
+    def is_busy(self) -> bool:
+        """Whether so much waits to be sent that nothing more should be read: who asks for much has to read it."""
+        return self.queued_bytes > self._limits.queued_bytes // 4
+
+    @property
     def shard_name(self) -> str:
         """The shard that the socket is connected to."""
         return self._shard.name

@@ -87,7 +87,8 @@ class Shards:
         self._shards.clear()
 
     def _open(self, name: str) -> Store:
-        path = None if self._directory is None else self._directory / _file_name(name)
+        file_name = _file_name(name)
+        path = None if self._directory is None else self._directory / file_name
         if path is not None:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         return open_store(path, clock=self._clock, new_id=self._new_id, retention=self._change_retention, name=name)

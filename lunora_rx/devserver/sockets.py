@@ -16,8 +16,6 @@ __all__ = ["LiveSocket"]
 
 logger = logging.getLogger("lunora_rx.devserver")
 
-# Above this much unsent text no more is read from a client: what it asks for has to wait until it reads.
-_READ_AHEAD: Final = 256 * 1024
 _CLOSING_TIMEOUT: Final = 2.0
 
 
@@ -90,7 +88,7 @@ class LiveSocket:
                 self._session.receive_text(message.data)
             elif message.type is WSMsgType.BINARY:
                 self._session.receive_text(message.data.decode(errors="replace"))
-            while self._session.queued_bytes > _READ_AHEAD and not self._socket.closed:
+            while self._session.is_busy and not self._socket.closed:
                 self._drained.clear()
                 await self._drained.wait()
 

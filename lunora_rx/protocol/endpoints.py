@@ -12,7 +12,7 @@ RPC_PATH = "/_lunora/rpc"
 BATCH_PATH = "/_lunora/rpc-batch"
 WS_PATH = "/_lunora/ws"
 STATUS_PATH = "/_lunora/status"
-ADMIN_WS_TOKEN_PATH = "/_lunora/admin/ws-token"
+ADMIN_WS_TOKEN_PATH = "/_lunora/admin/ws-token"  # noqa: S105 - a path, not a secret
 OPENRPC_PATH = "/_lunora/openrpc.json"
 
 PING = "lunora-ping"
@@ -39,9 +39,12 @@ def check_origin(url: object, *, argument: str = "url") -> str:
 
     Raises:
         TypeError: ``url`` is not a string.
-        ValueError: It is not an absolute http or https URL.
+        ValueError: It is not an absolute http or https URL, or has a query or a fragment.
     """
-    return _check_url(url, argument, ("http", "https")).removesuffix("/")
+    origin = _check_url(url, argument, ("http", "https"))
+    if "?" in origin or "#" in origin:
+        raise ValueError(f"{argument}={redact_url(origin)!r} has a query or a fragment, and paths are appended to it")
+    return origin.removesuffix("/")
 
 
 def check_ws_url(url: object, *, argument: str = "ws_url") -> str:
@@ -82,7 +85,7 @@ def _check_url(url: object, argument: str, schemes: tuple[str, str]) -> str:
         usable = parts.scheme.lower() in schemes and bool(parts.hostname) and (parts.port is None or parts.port > 0)
     except ValueError:
         usable = False
-    if not usable or url != url.strip():
+    if not usable or not url.isprintable() or " " in url:
         raise ValueError(
             f"{argument}={redact_url(url)!r} is not an absolute {schemes[0]} or {schemes[1]} URL"
             f" such as '{schemes[0]}://127.0.0.1:8787'"

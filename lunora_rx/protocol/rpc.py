@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeAlias
 
@@ -267,9 +267,9 @@ def _slots(results: list[Tree], tagged: bool, count: int, reply: HttpReply) -> l
 def _slot_outcome(body: Tree, tagged: bool, reply: HttpReply) -> Outcome | None:
     if not isinstance(body, dict):
         return None
-    if isinstance(body.get("error"), dict):
-        return Refused(_error_of(body["error"], tagged, reply))
-    return _accepted(body, tagged) if "result" in body else None
+    if "result" in body:
+        return _accepted(body, tagged)
+    return Refused(_error_of(body["error"], tagged, reply)) if isinstance(body.get("error"), dict) else None
 
 
 def _error_of(envelope: dict[str, Tree], tagged: bool, reply: HttpReply) -> LunoraError:
@@ -326,16 +326,17 @@ def _retry_after_header(reply: HttpReply) -> int | None:
         return int(text) * 1000 if len(text) < 12 else None
     try:
         when = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
-    aware = when if when.tzinfo else when.replace(tzinfo=timezone.utc)
-    wait = (aware - datetime.fromtimestamp(reply.arrived_at, timezone.utc)).total_seconds()
+    aware = when if when.tzinfo else when.replace(tzinfo=UTC)
+    wait = (aware - datetime.fromtimestamp(reply.arrived_at, UTC)).total_seconds()
     return int(wait * 1000) if wait > 0 else None
 
 
 def _retry_after_seconds(data: object) -> float | None:
     wait = data.get("retryAfterMs") if isinstance(data, dict) else None
-    if isinstance(wait, bool) or not isinstance(wait, int | float) or not abs(wait) < float("inf"):
+    # The exact types: neither a bool nor a bigint, which may be too large for a float, is a number.
+    if (type(wait) is not int and type(wait) is not float) or not abs(wait) < float("inf"):
         return None
     return wait / 1000
 

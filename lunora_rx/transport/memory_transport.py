@@ -57,6 +57,11 @@ class MemorySocket:
         """The code that either end closed with."""
         return self._close_code
 
+    @property
+    def unread(self) -> int:
+        """How many frames this end has sent that the other has not received yet."""
+        return self.peer._inbox.qsize()
+
 
 def socket_pair() -> tuple[MemorySocket, MemorySocket]:
     """Return two connected ends."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from lunora_rx.devserver import Backend
 
+from lunora_rx.devserver import Backend
 from tests.devserver.peer import new_backend
 
 

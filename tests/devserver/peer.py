@@ -12,7 +12,7 @@ from lunora_rx.protocol import decode_wire, encode_wire
 from lunora_rx.protocol.endpoints import RPC_PATH
 
 
-def chat_app(limits: Limits | None = None, admin_token: str | None = None) -> App:
+def chat_app(limits: Limits | None = None, admin_token: str | None = None) -> App:  # noqa: C901 - one function each
     """Return an app with a few functions over one table."""
     app = App(limits=limits, admin_token=admin_token)
 
@@ -87,7 +87,12 @@ class Peer:
     """One socket: what it has received, and the value that each subscription shows by it."""
 
     def __init__(
-        self, backend: Backend, *, client_id: str = "c1", caps: tuple[str, ...] = ("pageDelta",), shard: str = "",
+        self,
+        backend: Backend,
+        *,
+        client_id: str = "c1",
+        caps: tuple[str, ...] = ("pageDelta",),
+        shard: str = "",
         token: str | None = None,
     ) -> None:
         self.session = backend.open(shard, token)

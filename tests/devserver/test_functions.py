@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, NewType, NotRequired, Optional, TypedDict
 
 import pytest
+
 from lunora_rx.devserver import App, AppError
 from lunora_rx.devserver.functions import Function, register
 from lunora_rx.errors import CodecError
@@ -35,7 +36,7 @@ def taking(annotation: Any) -> Function:
     return register("file:fn", "query", handler)
 
 
-NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(

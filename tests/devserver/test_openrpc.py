@@ -28,7 +28,15 @@ def documented_app() -> App:
 
     @app.mutation("admin:everything")
     def everything(
-        ctx, a: float, b: bytes, c: WireBigInt, d: Literal["x", "y"] | None, e: dict[str, bool], f: datetime, g: Any, **h: Any
+        ctx,
+        a: float,
+        b: bytes,
+        c: WireBigInt,
+        d: Literal["x", "y"] | None,
+        e: dict[str, bool],
+        f: datetime,
+        g: Any,
+        **h: Any,
     ):
         return None
 
@@ -66,7 +74,10 @@ def test_method_declares_arguments_result_and_documentation():
         }
     ]
     assert method["result"]["schema"]["items"]["required"] == ["_id", "text"]
-    assert (method["summary"], method["description"].splitlines()[-1]) == ("List the messages of a channel.", "Newest first.")
+    assert (method["summary"], method["description"].splitlines()[-1]) == (
+        "List the messages of a channel.",
+        "Newest first.",
+    )
     assert {each["data"]["code"] for each in method["errors"]} >= {"VALIDATION_ERROR", "INTERNAL"}
     assert len({each["code"] for each in method["errors"]}) == len(method["errors"])
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from lunora_rx.devserver import App, Backend
 from lunora_rx.protocol import UNDEFINED
-
 from tests.devserver.peer import Peer, call, new_backend
 
 QUERIES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -28,7 +28,7 @@ QUERIES: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-def rows_app() -> App:
+def rows_app() -> App:  # noqa: C901 - one function each
     app = App()
 
     @app.query("rows:list")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from lunora_rx.devserver.store import Recorded, Store, open_store
 from lunora_rx.devserver.tables import Writer
 from lunora_rx.devserver.tracking import RangeRead, RowRead

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from lunora_rx.devserver import AppError
 from lunora_rx.devserver.store import Store
 from lunora_rx.devserver.tables import Reader, Table, Writer
 from lunora_rx.devserver.tracking import RangeRead, Read, RowRead
 from lunora_rx.errors import CodecError
 from lunora_rx.protocol import UNDEFINED, WireBigInt, WireUrl
-
 from tests.devserver.test_store import opened
 
 
@@ -203,8 +203,8 @@ def test_write_that_cannot_be_is_refused(store):
         with pytest.raises(ValueError, match="_creationTime"):
             writer.insert("t", _creationTime=1)
         with pytest.raises(CodecError, match="time zone"):
-            writer.insert("t", when=datetime(2026, 1, 1))  # noqa: DTZ001
-        writer.insert("t", when=datetime(2026, 1, 1, tzinfo=timezone.utc))
+            writer.insert("t", when=datetime(2026, 1, 1))
+        writer.insert("t", when=datetime(2026, 1, 1, tzinfo=UTC))
 
 
 def test_rows_are_copies(store):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from lunora_rx.devserver.filters import compares, equals
 from lunora_rx.devserver.tracking import Change, RangeRead, ReadIndex, RowRead
-
 from tests.devserver.peer import Peer, call, chat_app, new_backend
 
 
@@ -71,7 +71,9 @@ def test_predicate_that_raises_counts_as_touched():
     peer.subscribe("sub_1", "messages:odd")
     call(backend, "messages:send", {"channelId": "general", "text": "no number"})
     assert peer.types() == [("error", "sub_1")]
-    call(backend, "messages:remove", {"id": call(backend, "messages:list", {"channelId": "general"})["result"][0]["_id"]})
+    call(
+        backend, "messages:remove", {"id": call(backend, "messages:list", {"channelId": "general"})["result"][0]["_id"]}
+    )
     assert peer.types() == [("data", "sub_1")]
 
 

@@ -8,6 +8,7 @@ import dataclasses
 import datetime as dt
 import decimal
 import enum
+import json
 import math
 import types
 import uuid
@@ -66,6 +67,11 @@ class NoZone(dt.tzinfo):
 def tagged(*rest: Any) -> list[Any]:
     """Write a tagged array."""
     return [TAG, *rest]
+
+
+def parsed(tree: Any) -> Any:
+    """Give a tree as a parser gives it: no container is in it twice."""
+    return json.loads(json.dumps(tree))
 
 
 def same(left: Any, right: Any) -> bool:
@@ -150,7 +156,7 @@ def test_value_of_the_table_encodes_to_its_wire_form(value: Any, tree: Any) -> N
 @pytest.mark.parametrize("decode", [decode_wire, decode_parsed])
 def test_tree_of_the_table_decodes_to_its_value(decode: Any, value: Any, tree: Any) -> None:
     """A wire form has one value."""
-    assert same(decode(copy.deepcopy(tree)), value)
+    assert same(decode(parsed(tree)), value)
 
 
 @pytest.mark.parametrize("kind", sorted(set(wire._ELEMENT_SIZES) - {"Uint8Array"}))
@@ -234,7 +240,7 @@ def test_python_value_encodes_to_the_nearest_row(value: Any, tree: Any) -> None:
         (tagged("bytes", "YWJj", ["Float64Array"]), b"abc"),
         (tagged("error", "E", "m", {"a": tagged("undefined")}), WireError("E", "m", {"a": UNDEFINED})),
         (tagged("error", "E", "m", {}, tagged("undefined")), WireError("E", "m", {})),
-        (tagged("error", "E", "m", {}, None, [object()]), WireError("E", "m", {}, None)),
+        (tagged("error", "E", "m", {}, None, tagged("url")), WireError("E", "m", {}, None)),
         ({"a": tagged("undefined")}, {"a": UNDEFINED}),
         (tagged("arr", []), []),
         (tagged(), [TAG]),
@@ -251,7 +257,7 @@ def test_python_value_encodes_to_the_nearest_row(value: Any, tree: Any) -> None:
 @pytest.mark.parametrize("decode", [decode_wire, decode_parsed])
 def test_tree_that_is_no_fixed_point_decodes_to_its_value(decode: Any, tree: Any, value: Any) -> None:
     """Some trees mean what another tree would say."""
-    assert same(decode(copy.deepcopy(tree)), value)
+    assert same(decode(parsed(tree)), value)
 
 
 def naive() -> dt.datetime:
@@ -266,7 +272,7 @@ def naive() -> dt.datetime:
         ({"a": [-(2**53)]}, ".a[0]", "WireBigInt, got int"),
         (WireBigInt(10**1024), "", "1024 characters, got WireBigInt"),
         (WireBigInt(-(10**1023)), "", "1024 characters, got WireBigInt"),
-        (WireBigInt(10**9000), "", "1024 characters, got WireBigInt"),
+        ([WireBigInt(10**9000)], "[0]", "1024 characters, got WireBigInt"),
         ({"items": [0, 1, 2, {"when": naive()}]}, ".items[3].when", "time zone, got datetime"),
         (naive().replace(tzinfo=NoZone()), "", "time zone, got datetime"),
         (naive().date(), "", "no wire form, got date"),
@@ -411,7 +417,7 @@ BAD_TREES: list[tuple[Any, str, str]] = [
 def test_tree_that_breaks_a_rule_is_refused_at_its_path(decode: Any, tree: Any, path: str, reason: str) -> None:
     """No slot is coerced and no default invented; the code says which side is at fault."""
     with pytest.raises(CodecError) as caught:
-        decode(copy.deepcopy(tree), root="data")
+        decode(parsed(tree), root="data")
     assert caught.value.path == "data" + path
     assert reason in str(caught.value)
     assert caught.value.code == "WIRE_DECODE_FAILED"
@@ -587,7 +593,7 @@ CELLS = [
 def test_rows_decoded_side_by_side_equal_rows_decoded_alone(first: Any, other: Any) -> None:
     """However cells are mixed in a column, each means what it means alone."""
     rows = [{"k": first if index % 40 else other, "n": index} for index in range(150)]
-    assert same(decode_parsed(copy.deepcopy(rows)), [decode_wire(row) for row in rows])
+    assert same(decode_parsed(parsed(rows)), [decode_wire(row) for row in rows])
 
 
 def test_rows_with_other_field_names_and_orders_keep_their_own() -> None:
@@ -598,7 +604,7 @@ def test_rows_with_other_field_names_and_orders_keep_their_own() -> None:
         for _ in range(12)
         for row in ({"a": None, "b": big}, {"b": big, "a": None}, {"c": None, "d": big}, {"b": None, "a": big})
     ]
-    assert same(decode_parsed(copy.deepcopy(rows)), [decode_wire(row) for row in rows])
+    assert same(decode_parsed(parsed(rows)), [decode_wire(row) for row in rows])
 
 
 @pytest.mark.parametrize(
@@ -627,7 +633,7 @@ def test_rows_with_one_bad_cell_are_refused_at_its_row_and_field(index: int, bad
 )
 def test_rows_of_any_shape_decode_like_rows_alone(rows: Any) -> None:
     """Empty, ragged and mixed arrays, and numbers beyond the range, are no special case to the reader."""
-    assert same(decode_parsed(copy.deepcopy(rows)), [decode_wire(row) for row in rows])
+    assert same(decode_parsed(parsed(rows)), [decode_wire(row) for row in rows])
 
 
 # --- properties ---
@@ -683,7 +689,7 @@ def test_wire_value_decoded_and_encoded_is_itself(tree: Any) -> None:
     before = copy.deepcopy(tree)
     assert same(encode_wire(decode_wire(tree)), before)
     assert same(tree, before)
-    assert same(decode_parsed(copy.deepcopy(tree)), decode_wire(tree))
+    assert same(decode_parsed(parsed(tree)), decode_wire(tree))
 
 
 values = st.recursive(
@@ -697,7 +703,7 @@ values = st.recursive(
         .map(WireDate)
         .filter(lambda date: not -62135596800000 <= date.epoch_ms <= 253402300799999),
         st.datetimes(timezones=st.just(UTC)).map(
-            lambda when: when.replace(microsecond=when.microsecond // 1000 * 1000)
+            lambda when: when.replace(microsecond=when.microsecond // 1000 * 1000, fold=0)
         ),
         st.text().map(lambda rest: WireUrl("x-y:" + rest)),
         st.binary(max_size=4).map(lambda data: WireBytes(data * 8, "Float64Array")),
@@ -737,7 +743,7 @@ junk = st.recursive(
 def test_json_junk_decodes_or_raises_codec_error(tree: Any) -> None:
     """Whatever a server says is a value or a CodecError, the same by both decoders."""
     value, refusal = _outcome(decode_wire, tree)
-    value_of_parsed, refusal_of_parsed = _outcome(decode_parsed, copy.deepcopy(tree))
+    value_of_parsed, refusal_of_parsed = _outcome(decode_parsed, parsed(tree))
     assert refusal == refusal_of_parsed
     assert same(value, value_of_parsed)
     encode_for_key(value)

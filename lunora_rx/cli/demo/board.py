@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections import deque
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from reactivex import Observable
-from reactivex import operators as ops
 from reactivex.disposable import CompositeDisposable
 
 from lunora_rx import LiveQuery, LunoraClient, Snapshot, SnapshotStatus, Status, api
@@ -55,10 +55,10 @@ def compose(client: LunoraClient, board: Board, *, alert: float) -> CompositeDis
     """Subscribe the board to everything it shows; the disposable lets go of it all."""
     readings: LiveQuery[Rows] = client.live(api.readings.recent, {"limit": HISTORY})
 
-    cpu_mean = readings.pipe(ops.map(lambda rows: mean(rows, "cpu")))
-    over = cpu_mean.pipe(ops.map(lambda value: value >= alert), ops.distinct_until_changed())
+    cpu_mean = readings.map(lambda rows: mean(rows, "cpu"))
+    over: Observable[bool] = cpu_mean.map(lambda value: value >= alert).distinct_until_changed()
     # Memory hardly moves: most readings repeat the one before, and only changes come through.
-    memory = readings.pipe(ops.filter(bool), ops.map(lambda rows: rows[0]["memory"]), ops.distinct_until_changed())
+    memory: Observable[float] = readings.filter(bool).map(lambda rows: rows[0]["memory"]).distinct_until_changed()
 
     def show_rows(rows: Rows) -> None:
         board.rows = rows
@@ -77,9 +77,9 @@ def compose(client: LunoraClient, board: Board, *, alert: float) -> CompositeDis
 
     return CompositeDisposable(
         readings.subscribe(show_rows),
-        cpu_mean.subscribe(lambda value: setattr(board, "cpu_mean", value)),
-        _rate(readings, "disk").subscribe(lambda value: setattr(board, "disk_rate", value)),
-        _rate(readings, "network").subscribe(lambda value: setattr(board, "network_rate", value)),
+        cpu_mean.subscribe(partial(setattr, board, "cpu_mean")),
+        _rate(readings, "disk").subscribe(partial(setattr, board, "disk_rate")),
+        _rate(readings, "network").subscribe(partial(setattr, board, "network_rate")),
         over.subscribe(show_alert),
         memory.subscribe(show_memory),
         client.status.subscribe(lambda status: _show_status(board, status)),
@@ -104,7 +104,7 @@ def rate(rows: Rows, column: str, *, over: int = RATE_OVER) -> float:
 
 
 def _rate(readings: Observable[Rows], column: str) -> Observable[float]:
-    return readings.pipe(ops.map(lambda rows: rate(rows, column)))
+    return readings.map(lambda rows: rate(rows, column))
 
 
 def _show_status(board: Board, status: Status) -> None:

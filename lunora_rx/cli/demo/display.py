@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from rich.console import Group, RenderableType
 from rich.panel import Panel
@@ -10,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lunora_rx import Status
-from lunora_rx.cli.demo.board import RATE_OVER, Board, Rows
+from lunora_rx.cli.demo.board import Board, Rows
 
 _BARS = "▁▂▃▄▅▆▇█"
 _WIDTH = 40
@@ -77,10 +78,8 @@ def _column(rows: Rows, column: str) -> list[float]:
 
 
 def _growth(rows: Rows, column: str) -> list[float]:
-    newest = rows[: _WIDTH + RATE_OVER]
-    return [max(0.0, row[column] - before[column]) for row, before in zip(newest, newest[1:], strict=False)][
-        _WIDTH - 1 :: -1
-    ]
+    oldest_first = rows[_WIDTH::-1]
+    return [max(0.0, row[column] - before[column]) for before, row in pairwise(oldest_first)]
 
 
 def _bar(percent: float) -> str:

@@ -7,7 +7,6 @@ import contextlib
 import io
 import logging
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from rich.console import Console
 from rich.live import Live
 
 from lunora_rx import Backoff, LunoraClient, api
-from lunora_rx.cli.demo.board import Board, compose, rate
+from lunora_rx.cli.demo.board import HISTORY, Board, compose, rate
 from lunora_rx.cli.demo.display import render
 from lunora_rx.cli.demo.readings import Feed
 from lunora_rx.cli.demo.server import serving
@@ -124,18 +123,13 @@ async def _print_json(board: Board, feed: Feed) -> None:
 async def _audit(client: LunoraClient, board: Board, feed: Feed) -> dict[str, Any]:
     """Compare what was shown with what the server's table holds, once everything has come to rest."""
     table: list[list[Any]] = await client.query(api.readings.all)
-    stored = {row_id for row_id, _ in table}
-    await _until(lambda: stored <= board.seen, QUIESCENCE)
-    missing = set(feed.committed) - stored
-    ticks = Counter(tick for _, tick in table)
-    frames = client.debug()["frames_received"]
+    await _all_shown(client, board, {row_id for row_id, _ in table})
     return {
-        "frames": frames,
+        "frames": client.debug()["frames_received"],
         "values": board.values,
         "reconnects": board.reconnects,
         "resumed": board.resumed,
-        "lost": len(stored - board.seen) + len(missing),
-        "duplicated": sum(count - 1 for count in ticks.values()),
+        **audit(board, committed=feed.committed, table=table),
         "composed": feed.composed,
         "committed": len(feed.committed),
         "failed": feed.failed,
@@ -145,11 +139,28 @@ async def _audit(client: LunoraClient, board: Board, feed: Feed) -> dict[str, An
     }
 
 
-async def _until(condition: Callable[[], bool], seconds: float) -> None:
+def audit(board: Board, *, committed: list[str], table: list[list[Any]]) -> dict[str, int]:
+    """Return how many rows were lost and how many doubled.
+
+    Args:
+        board: Knows which rows were shown.
+        committed: Ids of the rows that the server reported as stored.
+        table: Id and tick of every row that the server's table holds.
+    """
+    stored = {row_id for row_id, _ in table}
+    ticks = Counter(tick for _, tick in table)
+    return {
+        "lost": len(stored - board.seen) + len(set(committed) - stored),
+        "duplicated": sum(count - 1 for count in ticks.values()),
+    }
+
+
+async def _all_shown(client: LunoraClient, board: Board, stored: set[str]) -> None:
+    readings = client.live(api.readings.recent, {"limit": HISTORY})
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            while not condition():
-                await asyncio.sleep(0.05)
+        async with asyncio.timeout(QUIESCENCE):
+            # The board observes the same query and came first, so it has seen each value that is asked about here.
+            await readings.first(lambda rows: stored <= board.seen)
 
 
 def _print_summary(summary: dict[str, Any], *, as_json: bool, is_complete: bool) -> None:

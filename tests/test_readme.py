@@ -1,0 +1,49 @@
+"""The README and the files around it hold what they promise."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def run_blocks(document, directory):
+    text = (ROOT / document).read_text(encoding="utf-8")
+    program = "\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=directory, check=False)
+
+
+def test_readme_program_runs_as_it_stands(tmp_path):
+    """The Python blocks together are one program, which prints what the text says."""
+    done = run_blocks("README.md", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "1 messages" in done.stdout
+    assert "'text': 'hi'" in done.stdout
+    assert done.stderr == ""
+
+
+def test_guide_program_runs_as_it_stands(tmp_path):
+    """The blocks of the guide together are one program, which prints what its comments say."""
+    done = run_blocks("docs/guide.md", tmp_path)
+    assert done.returncode == 0, done.stderr
+    for promised in ("['hello']", "FORBIDDEN not for you", "args.channel", "ended: FORBIDDEN", "committed"):
+        assert promised in done.stdout
+
+
+def test_readme_test_command_is_what_ci_runs():
+    """CI calls the README's second command, piece by piece, before anything slower."""
+    commands = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    for piece in commands[1].strip().split(" && "):
+        assert piece in script
+
+
+def test_readme_links_lead_to_files():
+    """Every relative link leads to a file of the project."""
+    links = [link for link in re.findall(r"\]\(([^)#]+)", README) if not link.startswith("http")]
+    assert [link for link in links if not (ROOT / link).exists()] == []
+    assert len(links) > 5
