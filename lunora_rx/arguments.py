@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import inf
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit, urlunsplit
 
 from lunora_rx.errors import CodecError
@@ -27,7 +27,7 @@ def encode_args(args: object, call: str) -> dict[str, Any]:
     if not isinstance(args, Mapping):
         raise TypeError(f"{call}: args is a dict of arguments by name, not {type(args).__name__}")
     try:
-        encoded: dict[str, Any] = encode_wire(dict(args), root="args")
+        encoded = cast("dict[str, Any]", encode_wire(dict(args), root="args"))
     except CodecError as error:
         reason = error.message.removeprefix(f"{error.path}: ")
         raise CodecError(f"{reason} (in {call})", path=error.path, code=error.code) from None
@@ -45,6 +45,10 @@ def check_shard(shard: object) -> str:
         return ""
     if not isinstance(shard, str):
         raise TypeError(f"shard is a string or None, not {type(shard).__name__}")
+    try:
+        shard.encode()
+    except UnicodeEncodeError:
+        raise ValueError("shard goes into a URL: it cannot hold a lone surrogate") from None
     return shard
 
 
@@ -90,6 +94,13 @@ def check_size(value: object, argument: str) -> int:
         raise TypeError(f"{argument} is a number of bytes, not {type(value).__name__}")
     if value <= 0:
         raise ValueError(f"{argument} is above 0 bytes, not {value}")
+    return value
+
+
+def check_callable(value: T | None, argument: str) -> T | None:
+    """Return a callable, or ``None``."""
+    if value is not None and not callable(value):
+        raise TypeError(f"{argument} is a callable or None, not {type(value).__name__}")
     return value
 
 

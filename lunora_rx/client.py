@@ -13,6 +13,7 @@ from reactivex import Observable
 from reactivex.scheduler.eventloop import AsyncIOThreadSafeScheduler
 
 from lunora_rx.arguments import (
+    check_callable,
     check_header_text,
     check_instance,
     check_number,
@@ -42,7 +43,7 @@ from lunora_rx.core.multiplexer import CoreOptions, Multiplexer
 from lunora_rx.core.snapshot import Status
 from lunora_rx.driver import Driver, TokenProvider
 from lunora_rx.errors import LunoraError, ServerError
-from lunora_rx.functions import ActionRef, Function, MutationRef, QueryRef, any_path, function_path
+from lunora_rx.functions import ActionRef, Function, MutationRef, QueryRef, Untyped, any_path, function_path
 from lunora_rx.interfaces import BookmarkStore, Transport
 from lunora_rx.protocol.endpoints import check_origin, check_ws_url, websocket_base
 from lunora_rx.protocol.rpc import MAX_BATCH_ENTRIES, Accepted, Outcome, Refused, RpcCall
@@ -121,7 +122,7 @@ class LunoraClient:
         origin = check_origin(url)
         self._origin = origin
         self._request_timeout = check_seconds(request_timeout, "request_timeout")
-        self._on_error = on_error
+        self._on_error = check_callable(on_error, "on_error")
         self._client_id = f"client-{uuid.uuid4()}" if client_id is None else check_header_text(client_id, "client_id")
         core = Multiplexer(
             CoreOptions(
@@ -145,7 +146,7 @@ class LunoraClient:
             core,
             transport
             or AiohttpTransport(
-                session,
+                None if session is None else check_instance(session, aiohttp.ClientSession, "session"),
                 max_frame_size=check_size(max_frame_size, "max_frame_size"),
                 max_body_size=check_size(max_body_size, "max_body_size"),
             ),
@@ -153,7 +154,12 @@ class LunoraClient:
             ws_base=websocket_base(origin) if ws_url is None else check_ws_url(ws_url),
             ws_token=check_token_provider(ws_token, "ws_token"),
         )
-        self._cache = SharedCache(self._driver, self._report, inspects=debug)
+        self._cache = SharedCache(
+            self._driver,
+            self._report,
+            path_of=lambda function: function_path(function, kind="query", method="cache.get()"),
+            inspects=debug,
+        )
         self._status = Latest(Status.IDLE, self._report)
         self._token_expired: Signal[str] = Signal(self._report)
         self._calls: dict[int, Call[Any]] = {}
@@ -173,12 +179,20 @@ class LunoraClient:
     async def aclose(self) -> None:
         """End the client: observables complete, calls under way fail, no task, socket or timer is left.
 
-        Calling it again does nothing.
+        Calling it again waits for the same end, and does nothing after it.
+
+        Raises:
+            RuntimeError: The running loop is not the client's; nothing was ended.
         """
+        if self._driver.is_over:
+            return
+        self._driver.check_loop("aclose()")
         self._cache.complete()
-        await self._driver.aclose()
-        self._status.complete()
-        self._token_expired.complete()
+        try:
+            await self._driver.aclose()
+        finally:
+            self._status.complete()
+            self._token_expired.complete()
 
     @property
     def status(self) -> Latest[Status]:
@@ -209,7 +223,7 @@ class LunoraClient:
     ) -> LiveQuery[T]: ...
     @overload
     def live(
-        self, function: Function, args: Args | Observable[Any] = None, *, shard: str | None = None
+        self, function: Untyped, args: Args | Observable[Any] = None, *, shard: str | None = None
     ) -> LiveQuery[Any]: ...
     def live(
         self, function: Function, args: Args | Observable[Any] = None, *, shard: str | None = None
@@ -229,17 +243,14 @@ class LunoraClient:
         """
         self._driver.check_open("live()")
         path = function_path(function, kind="query", method="live()")
+        name = check_shard(shard)
+
+        def query_of(each: Any) -> Query:
+            return Query(path, encode_args(each, f"live({path!r})"), name)
+
         if isinstance(args, Observable):
-            follow = FollowingSource(
-                repr(path),
-                args,
-                lambda each: self.live(path, each, shard=shard),
-                self._report,
-                self._driver.call_on_loop,
-            )
-            return LiveQuery(follow)
-        query = Query(path, encode_args(args, f"live({path!r})"), check_shard(shard))
-        return LiveQuery(CachedSource(self._cache, query))
+            return LiveQuery(FollowingSource(self._cache, repr(path), args, query_of))
+        return LiveQuery(CachedSource(self._cache, query_of(args)))
 
     @overload
     def query(
@@ -247,7 +258,7 @@ class LunoraClient:
     ) -> Call[T]: ...
     @overload
     def query(
-        self, function: Function, args: Args = None, *, shard: str | None = None, timeout: float | None = None
+        self, function: Untyped, args: Args = None, *, shard: str | None = None, timeout: float | None = None
     ) -> Call[Any]: ...
     def query(
         self, function: Function, args: Args = None, *, shard: str | None = None, timeout: float | None = None
@@ -271,7 +282,7 @@ class LunoraClient:
     ) -> Call[T]: ...
     @overload
     def action(
-        self, function: Function, args: Args = None, *, shard: str | None = None, timeout: float | None = None
+        self, function: Untyped, args: Args = None, *, shard: str | None = None, timeout: float | None = None
     ) -> Call[Any]: ...
     def action(
         self, function: Function, args: Args = None, *, shard: str | None = None, timeout: float | None = None
@@ -292,7 +303,7 @@ class LunoraClient:
     @overload
     def mutation(
         self,
-        function: Function,
+        function: Untyped,
         args: Args = None,
         *,
         shard: str | None = None,
@@ -356,6 +367,8 @@ class LunoraClient:
             TypeError, CodecError, ClientClosedError: As ``live``.
         """
         self._driver.enter("batch()")
+        if not isinstance(calls, Iterable):
+            raise TypeError(f"batch() takes an iterable of calls, not {type(calls).__name__}")
         encoded = [_batch_entry(index, each) for index, each in enumerate(calls)]
         if len(encoded) > MAX_BATCH_ENTRIES:
             message = f"batch() takes at most {MAX_BATCH_ENTRIES} calls, not {len(encoded)}"
@@ -440,8 +453,12 @@ class LunoraClient:
         call.settle(slots.error if isinstance(slots, Refused) else Accepted([_slot(each) for each in slots]))
 
     def _keep_bookmark(self, event: BookmarkChanged) -> None:
-        if self._bookmarks is not None:
+        if self._bookmarks is None:
+            return
+        try:
             self._bookmarks.set(event.bookmark)
+        except Exception as error:
+            _log.error("the bookmark store raised %s", type(error).__name__, exc_info=error)
 
     def _report(self, error: Exception) -> None:
         if self._on_error is None:

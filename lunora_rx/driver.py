@@ -57,8 +57,9 @@ class Link:
                 frames, self._outbox = self._outbox, []
                 for text in frames:
                     await self.socket.send(text)
-        except TransportError as error:
-            _log.info("shard %r: %s", self.shard, error)
+        except Exception as error:
+            # Without a writer the socket would look alive and say nothing: whatever went wrong, it goes.
+            _log.info("shard %r: a frame could not be sent: %s", self.shard, _reason(error))
             await self.socket.close()
 
 
@@ -103,11 +104,17 @@ class Driver:
         self._armed = inf
         self._is_draining = False
         self._is_closed = False
+        self._ending: asyncio.Task[None] | None = None
 
     @property
     def is_closed(self) -> bool:
         """Whether ``aclose`` has begun."""
         return self._is_closed
+
+    @property
+    def is_over(self) -> bool:
+        """Whether ``aclose`` has ended and nothing is left."""
+        return self._ending is not None and self._ending.done()
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop | None:
@@ -126,6 +133,12 @@ class Driver:
             RuntimeError: No loop is running in this thread, or another one than the client's.
         """
         self.check_open(what)
+        loop = self.check_loop(what)
+        if self._loop is None:
+            self._loop, self._thread = loop, threading.get_ident()
+
+    def check_loop(self, what: str) -> asyncio.AbstractEventLoop:
+        """Return the running loop, which must be the client's if it has one; raises ``RuntimeError`` otherwise."""
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
@@ -133,13 +146,12 @@ class Driver:
                 f"{what} needs a running event loop, and this thread has none; call it from a coroutine"
                 " (asyncio.run), or cross from a thread with loop.call_soon_threadsafe"
             ) from None
-        if self._loop is None:
-            self._loop, self._thread = loop, threading.get_ident()
-        elif self._loop is not loop:
+        if self._loop is not None and self._loop is not loop:
             raise RuntimeError(
                 f"{what}: the client belongs to another event loop, that of its first use;"
                 " make one client a loop, or cross with loop.call_soon_threadsafe"
             )
+        return loop
 
     def check_open(self, what: str) -> None:
         """Raise ``ClientClosedError`` once the client is closed."""
@@ -147,10 +159,14 @@ class Driver:
             raise ClientClosedError(f"{what}: the client is closed")
 
     def call_on_loop(self, callback: Callable[[], None]) -> None:
-        """Run a callback on the client's thread: now if this is it, else as soon as its loop can."""
-        if self._loop is None or self._thread == threading.get_ident():
+        """Run a callback on the client's thread: now if this is it, else as soon as its loop can, if it still lives."""
+        if self._loop is None:
             callback()
-        elif not self._loop.is_closed():
+        elif self._loop.is_closed():
+            return
+        elif self._thread == threading.get_ident():
+            callback()
+        else:
             self._loop.call_soon_threadsafe(callback)
 
     def connect(self, shard: str) -> None:
@@ -198,25 +214,37 @@ class Driver:
         """Use another token for sockets; an identical one changes nothing, another one reopens them."""
         if token == self._ws_token:
             return
+        if self._loop is not None:
+            self.enter("set_ws_token()")
         self._ws_token = token
         if self._loop is not None:
             self.core.restart_sockets(self._now())
             self._drain()
 
     async def aclose(self) -> None:
-        """End everything: no task, socket or timer is left."""
-        if self._is_closed:
-            return
-        self._is_closed = True
-        self.core.close()
-        self._drain()
+        """End everything: no task, socket or timer is left. Further calls wait for the same end.
+
+        Raises:
+            RuntimeError: The running loop is not the client's; nothing was ended.
+        """
+        self.check_loop("aclose()")
+        if self._ending is None:
+            self._is_closed = True
+            self.core.close()
+            self._drain()
+            self._ending = asyncio.create_task(self._end())
+        # Who gives up waiting does not keep the rest from ending.
+        await asyncio.shield(self._ending)
+
+    async def _end(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        tasks = [*self._requests.values(), *(link.task for link in self._links.values())]
-        for task in tasks:
+        for task in (*self._requests.values(), *(link.task for link in self._links.values())):
             task.cancel()
-        await asyncio.gather(*tasks, *self._background, return_exceptions=True)
-        await self._transport.aclose()
+        try:
+            await asyncio.gather(*self._background, return_exceptions=True)
+        finally:
+            await self._transport.aclose()
 
     def _now(self) -> float:
         assert self._loop is not None, "enter() comes first"
@@ -305,9 +333,11 @@ class Driver:
         self.last_error = None
         self.core.receive_opened(link.shard, self._now())
         writer = self._spawn(link.write())
-        self._drain()
         try:
+            self._drain()
             await self._read(link, link.socket)
+        except Exception as error:
+            _log.error("shard %r: the socket failed", link.shard, exc_info=error)
         finally:
             writer.cancel()
         self._lose(link, link.socket.close_code)
@@ -318,11 +348,17 @@ class Driver:
         return await self._transport.connect(websocket_url(self._ws_base, shard=shard, token=token), {})
 
     async def _resolve_ws_token(self) -> str | None:
-        token = self._ws_token() if callable(self._ws_token) else self._ws_token
-        if inspect.isawaitable(token):
-            token = await token
+        if not callable(self._ws_token):
+            return self._ws_token
+        try:
+            token = self._ws_token()
+            if inspect.isawaitable(token):
+                token = await token
+        except Exception as error:
+            # Its text and its traceback are the user's, and may hold the token.
+            raise LunoraError(f"the ws_token provider raised {type(error).__name__}") from None
         if token is not None and not isinstance(token, str):
-            raise TypeError(f"ws_token's provider returned {type(token).__name__}, not a string or None")
+            raise LunoraError(f"the ws_token provider returned {type(token).__name__}, not a string or None")
         return token
 
     async def _read(self, link: Link, socket: Socket) -> None:
@@ -333,8 +369,12 @@ class Driver:
             # A frame may be waiting when its socket is retired: it must not be applied any more.
             if self._links.get(shard) is not link:
                 return
-            receive_text(shard, text, clock())
-            drain()
+            try:
+                receive_text(shard, text, clock())
+                drain()
+            except Exception as error:
+                # What one frame does to us must not end the conversation.
+                _log.error("shard %r: a frame could not be handled", shard, exc_info=error)
 
     def _lose(self, link: Link, code: int | None) -> None:
         if self._links.get(link.shard) is not link:
@@ -344,8 +384,7 @@ class Driver:
         self._drain()
 
     def _note_failure(self, shard: str, error: Exception) -> None:
-        known = isinstance(error, LunoraError)
-        text = str(error) if known else f"the ws_token provider raised {type(error).__name__}"
+        text = _reason(error)
         # One clear line a run of failures; the repetitions are for those who look closer.
         level = logging.DEBUG if text == self.last_error else logging.WARNING
         self.last_error = text
@@ -362,6 +401,9 @@ class Driver:
             )
         except LunoraError as error:
             self.core.receive_reply(request.request_id, error)
+        except Exception as error:
+            failure = TransportError(f"the transport failed: {_reason(error)}", transient=True)
+            self.core.receive_reply(request.request_id, failure)
         else:
             self.core.receive_reply(request.request_id, reply)
         self._requests.pop(request.request_id, None)
@@ -378,3 +420,8 @@ class Driver:
         self._background.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("a background task of the client failed", exc_info=error)
+
+
+def _reason(error: Exception) -> str:
+    # Only messages of ours are known to hold no token.
+    return str(error) if isinstance(error, LunoraError) else type(error).__name__

@@ -90,6 +90,8 @@ class LunoraError(Exception):
         """Return an equal exception with no traceback: one for each awaiter."""
         twin = type(self).__new__(type(self), *self.args)
         twin.__dict__.update(self.__dict__)
+        if "__notes__" in twin.__dict__:
+            twin.__notes__ = list(twin.__notes__)
         twin.__cause__ = self.__cause__
         return twin
 

@@ -18,6 +18,7 @@ class FunctionRef:
     """A function of unknown kind, as ``api.messages.list`` makes it; every public attribute is a function below it."""
 
     __slots__ = ("_path",)
+    _path: str
 
     def __init__(self, path: str) -> None:
         object.__setattr__(self, "_path", path)
@@ -26,6 +27,9 @@ class FunctionRef:
         return FunctionRef(_extend(self._path, name))
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError("a function reference cannot be changed")
+
+    def __delattr__(self, name: str) -> NoReturn:
         raise AttributeError("a function reference cannot be changed")
 
     def __eq__(self, other: object) -> bool:
@@ -87,7 +91,8 @@ class ShapeRef(TypedRef[Args, Result]):
     kind = "shape"
 
 
-Function: TypeAlias = str | FunctionRef | TypedRef[Any, Any]
+Untyped: TypeAlias = str | FunctionRef
+Function: TypeAlias = Untyped | TypedRef[Any, Any]
 
 _METHODS = {
     "query": "client.live() or client.query()",

@@ -5,10 +5,13 @@ Each is small enough to write anew for another library or for a test.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Collection, Iterable, Mapping
+from typing import TYPE_CHECKING, Protocol
 
 from lunora_rx.protocol.rpc import HttpReply
+
+if TYPE_CHECKING:  # named in signatures only: this module needs nothing of the core to run
+    from lunora_rx.core.records import CachedRead, QueuedMutation
 
 
 class Socket(Protocol):
@@ -19,23 +22,33 @@ class Socket(Protocol):
 
     async def receive(self) -> str | bytes | None:
         """Wait for the next text frame; ``None`` once the socket is closed, for whatever reason."""
+        ...
 
     async def send(self, text: str) -> None:
         """Send one text frame; raises ``TransportError`` when that is no longer possible."""
+        ...
 
     async def close(self, code: int = 1000) -> None:
         """Close the socket; closing a closed one does nothing."""
+        ...
 
     @property
     def close_code(self) -> int | None:
-        """Why the socket is closed: the code of the peer, or ``None`` while it is open or was cut."""
+        """The code that either side closed the socket with; ``None`` while it is open or was cut."""
+        ...
 
 
 class SocketFactory(Protocol):
     """Opens WebSockets."""
 
     async def connect(self, url: str, headers: Mapping[str, str]) -> Socket:
-        """Open a WebSocket; raises ``TransportError`` when it cannot be had."""
+        """Open a WebSocket.
+
+        Raises:
+            TransportError: It cannot be had, for now.
+            ProtocolError: The server answered with something that is no WebSocket.
+        """
+        ...
 
 
 class HttpTransport(Protocol):
@@ -49,6 +62,7 @@ class HttpTransport(Protocol):
         A redirect is a reply like any other and is not followed. ``timeout`` is in seconds and
         bounds the whole exchange; exceeding it raises ``RequestTimeout``.
         """
+        ...
 
 
 class Transport(SocketFactory, HttpTransport, Protocol):
@@ -56,6 +70,7 @@ class Transport(SocketFactory, HttpTransport, Protocol):
 
     async def aclose(self) -> None:
         """Release what the transport opened itself."""
+        ...
 
 
 class BookmarkStore(Protocol):
@@ -63,6 +78,62 @@ class BookmarkStore(Protocol):
 
     def get(self) -> str | None:
         """Return the bookmark, or ``None`` before the first."""
+        ...
 
     def set(self, value: str) -> None:
         """Remember a newer bookmark."""
+        ...
+
+
+class QueueStore(Protocol):
+    """Keeps queued mutations until their verdict (``docs/protocol.md``, section "Durable record").
+
+    Called on one worker thread, in order. A call that returns has been kept; one that raises, any
+    exception, has not, and is made good later. Its records are told apart by ``mutation_id``.
+
+    A store may also offer ``group()``, a context manager: what is called inside is kept when it ends, all
+    of it or nothing; and ``close()``. ``lunora_rx.testing.QueueStoreContract`` tells whether a store is good.
+    """
+
+    def append(self, record: QueuedMutation) -> None:
+        """Keep a record behind all others; one whose id is there already is replaced in its place."""
+        ...
+
+    def load(self) -> list[QueuedMutation]:
+        """Return all records, oldest first; one that cannot be read is reported and left out."""
+        ...
+
+    def remove(self, ids: Collection[str]) -> None:
+        """Forget records; unknown ids are ignored."""
+        ...
+
+    def replace(self, record: QueuedMutation) -> None:
+        """Put a record in the place of the one with its id, at once; without one, do nothing."""
+        ...
+
+    def clear(self) -> None:
+        """Forget every record."""
+        ...
+
+
+class CacheStore(Protocol):
+    """Keeps the last values of live queries (``docs/protocol.md``, section "Durable read cache").
+
+    Called on one worker thread, in order. It may forget any entry, the least recently stored first.
+    """
+
+    def get(self, key: str) -> CachedRead | None:
+        """Return the entry of a subscription key, or ``None``."""
+        ...
+
+    def put(self, entries: Iterable[CachedRead]) -> None:
+        """Keep entries, each in the place of an older one with its key."""
+        ...
+
+    def remove(self, keys: Collection[str]) -> None:
+        """Forget entries; unknown keys are ignored."""
+        ...
+
+    def load(self) -> list[CachedRead]:
+        """Return all entries, the least recently stored first."""
+        ...

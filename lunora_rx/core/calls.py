@@ -113,7 +113,7 @@ class Calls:
         return outgoing
 
     def forget(self, request_id: int) -> bool:
-        """Give a call up, and tell whether it was under way: unless already taken it is never sent, a reply is ignored."""
+        """Give a call up: it is not sent any more, and a late reply is ignored. Tells whether it was under way."""
         self._outgoing = [request for request in self._outgoing if request.request_id != request_id]
         return self._pending.pop(request_id, None) is not None
 

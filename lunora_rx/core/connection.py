@@ -124,8 +124,7 @@ class Connection:
                 return abandon_at
             case Open(tick_at, stable_at):
                 return min(tick_at, stable_at)
-            case Closed():
-                return inf
+        return inf
 
     def can(self, trigger: Trigger) -> bool:
         """Tell whether the trigger means something in the present state."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
+from lunora_rx.core.records import QueuedMutation
 from lunora_rx.core.snapshot import Snapshot, Status
+from lunora_rx.errors import LunoraError
 from lunora_rx.protocol.rpc import Outcome, Refused
 
 
@@ -100,6 +102,79 @@ class BookmarkChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class MutationQueued:
+    """A write waits in the queue, and its record is where it should be."""
+
+    mutation_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class MutationSent:
+    """A write is on its way to the server."""
+
+    mutation_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class MutationSettled:
+    """A write has its verdict: the only one it ever gets.
+
+    Attributes:
+        record: The write as it was composed.
+        outcome: What became of it.
+        was_queued: Whether it ever waited in the queue.
+        had_awaiter: Whether somebody of this process still holds its ``Mutation``.
+    """
+
+    record: QueuedMutation
+    outcome: Outcome
+    was_queued: bool
+    had_awaiter: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PendingChanged:
+    """Another number of writes waits in the queue."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoreRecord:
+    """The driver must store a record, then call ``receive_stored``; nothing of it is sent before."""
+
+    record: QueuedMutation
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveRecords:
+    """The driver must remove records: their writes have a verdict."""
+
+    mutation_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaceRecord:
+    """The driver must replace a stored record in its place."""
+
+    record: QueuedMutation
+
+
+@dataclass(frozen=True, slots=True)
+class TransformFailed:
+    """A transform of an optimistic layer raised; the layer is skipped."""
+
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialRefused:
+    """The server refused the credential of a replay; queued writes are held for another one."""
+
+    error: LunoraError
+
+
+@dataclass(frozen=True, slots=True)
 class FrameIgnored:
     """A frame was unusable; it harmed nothing. The reason holds none of its payload."""
 
@@ -119,5 +194,14 @@ Event: TypeAlias = (
     | CallSettled
     | BatchSettled
     | BookmarkChanged
+    | MutationQueued
+    | MutationSent
+    | MutationSettled
+    | PendingChanged
+    | StoreRecord
+    | RemoveRecords
+    | ReplaceRecord
+    | TransformFailed
+    | CredentialRefused
     | FrameIgnored
 )

@@ -71,7 +71,7 @@ class LiveQueries:
         result = subscription.result
         change = result.apply_value(frame, tagged=tagged)
         if change is Change.VALUE and result.shown is not UNDEFINED:
-            self._emit(ValueChanged(subscription.key, result.shown, result.cursor, 0))
+            self._emit(ValueChanged(subscription.key, result.shown, result.cursor, len(result.layers)))
             return
         self._publish(subscription, change)
         if result.is_behind:

@@ -7,11 +7,12 @@ Source: ``docs/protocol.md``, sections "Applying data and delta" and "Other fram
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
 from lunora_rx.core.delta import UNMERGEABLE, is_row_delta, merge_delta
+from lunora_rx.core.optimistic import Layer, fold, without_reached
 from lunora_rx.core.snapshot import Snapshot, SnapshotStatus
 from lunora_rx.errors import CodecError, LunoraError, ProtocolError
 from lunora_rx.protocol.frames import is_epoch, is_position
@@ -54,10 +55,11 @@ class Result:
         last_mutation_id: Highest mutation the server says it has seen.
         status: How far ``shown`` can be trusted.
         error: Why the query failed, or ``None``.
+        layers: Our own pending changes over the base, oldest first.
         is_behind: Whether a frame was missed, so that deltas must wait for a whole value.
     """
 
-    __slots__ = ("base", "cursor", "epoch", "error", "is_behind", "last_mutation_id", "shown", "status")
+    __slots__ = ("base", "cursor", "epoch", "error", "is_behind", "last_mutation_id", "layers", "shown", "status")
 
     def __init__(self) -> None:
         self.base: Any = UNDEFINED
@@ -68,11 +70,12 @@ class Result:
         self.status = SnapshotStatus.PENDING
         self.error: LunoraError | None = None
         self.is_behind = False
+        self.layers: tuple[Layer, ...] = ()
 
     @property
     def snapshot(self) -> Snapshot[Any]:
         """The result as observers may see it."""
-        return Snapshot(self.status, self.shown, self.error, self.cursor)
+        return Snapshot(self.status, self.shown, self.error, self.cursor, len(self.layers))
 
     @property
     def resume_position(self) -> tuple[int, str | int | None] | None:
@@ -118,7 +121,9 @@ class Result:
         self.epoch = self.epoch if epoch is None else epoch
         if frame["type"] == "settled" and mutation is not None:
             self.last_mutation_id = max(self.last_mutation_id, mutation)
-        return self._heal()
+        healed = self._heal()
+        swept = self._keep(without_reached(self.layers, self.cursor))
+        return healed if swept is Change.NOTHING else swept
 
     def fail(self, error: LunoraError) -> Change:
         """Note that the server refused the query; the value stays what it was."""
@@ -141,6 +146,40 @@ class Result:
         self.status = SnapshotStatus.STALE
         return Change.STATUS
 
+    def push(self, layer: Layer) -> Change:
+        """Show a pending change of ours over what is shown; raises what its transform raises, and then nothing changed."""
+        self.shown = layer.transform(self.shown)
+        self.layers = (*self.layers, layer)
+        return Change.STATUS
+
+    def confirm(self, layer: Layer, cursor: int | None) -> Change:
+        """Note where a layer's write landed: it goes when the base has reached that.
+
+        Without a cursor it goes at once, and what it showed stays until the next frame.
+        """
+        if layer not in self.layers:
+            return Change.NOTHING
+        if cursor is None:
+            self.layers = tuple(each for each in self.layers if each is not layer)
+            return Change.STATUS
+        layer.commit_cursor = cursor
+        return self._keep(without_reached(self.layers, self.cursor))
+
+    def roll_back(self, layers: Collection[Layer]) -> Change:
+        """Take layers away and show what is left without them, in one step."""
+        self.layers = tuple(each for each in self.layers if each not in layers)
+        return self._fold_again()
+
+    def _keep(self, layers: tuple[Layer, ...]) -> Change:
+        if len(layers) == len(self.layers):
+            return Change.NOTHING
+        self.layers = layers
+        return self._fold_again()
+
+    def _fold_again(self) -> Change:
+        self.shown = fold(self.base, self.layers)
+        return Change.STATUS
+
     def _accept_delta(self, delta: Any, cursor: int | None, epoch: str | int | None, mutation: int | None) -> Change:
         if not is_row_delta(delta):
             return self._accept(delta, cursor, epoch, mutation)
@@ -158,9 +197,13 @@ class Result:
             self.epoch = epoch
         if mutation is not None and mutation > self.last_mutation_id:
             self.last_mutation_id = mutation
-        shown, self.shown = self.shown, base
-        healed = self._heal()
-        return healed if is_unchanged(shown, base) else Change.VALUE
+        shown = base
+        if self.layers:
+            self.layers = without_reached(self.layers, self.cursor)
+            shown = fold(base, self.layers)
+        before, self.shown = self.shown, shown
+        healed = Change.NOTHING if self.status is SnapshotStatus.LIVE else self._heal()
+        return healed if is_unchanged(before, shown) else Change.VALUE
 
     def _heal(self) -> Change:
         if self.status is SnapshotStatus.LIVE:
@@ -189,6 +232,9 @@ def is_unchanged(old: Any, new: Any) -> bool:
 
 def _position(frame: Mapping[str, Any]) -> tuple[int | None, str | int | None, int | None]:
     cursor, epoch, mutation = frame.get("cursor"), frame.get("epoch"), frame.get("lastMutationId")
+    # What nearly every frame holds is let through at once; this runs for each of them.
+    if type(cursor) is int and type(epoch) is str and mutation is None:
+        return cursor, epoch, None
     if cursor is not None and not is_position(cursor):
         raise ProtocolError("'cursor' is not an integer")
     if epoch is not None and not is_epoch(epoch):

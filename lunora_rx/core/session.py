@@ -217,8 +217,6 @@ class Session:
                 self._drop_socket(CLOSE_SILENT_PEER, now)
             case Due.PING:
                 self.frames.append(PING)
-            case Due.NOTHING:
-                pass
 
     def _ask(self, subscription: Subscription, now: float) -> None:
         # While one query too many bytes long is looked for, asking out of turn would blur the trail.
@@ -249,9 +247,7 @@ class Session:
     def _pace(self, now: float) -> None:
         while (subscription_id := self._pacing.next_to_send(now)) is not None:
             subscription = self.subscriptions.find(subscription_id)
-            if subscription is None or subscription.is_acked:
-                self._pacing.release(subscription_id)
-                continue
+            assert subscription is not None, "one that is given up is struck out"
             self._send_subscribe(subscription)
         if self._pacing.is_searching and self._pacing.is_done:
             self._pacing = Pacing()

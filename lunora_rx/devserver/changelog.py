@@ -21,19 +21,23 @@ class Writes:
 
     def __init__(self) -> None:
         self._images: dict[tuple[str, str], tuple[Row | None, Row | None]] = {}
+        self._changes: list[Change] | None = None
 
     def note(self, table: str, row_id: str, before: Row | None, after: Row | None) -> None:
         """Note one write; later ones of the same row keep the first ``before``."""
         first, _ = self._images.get((table, row_id), (before, None))
         self._images[table, row_id] = (first, after)
+        self._changes = None
 
     def changes(self) -> list[Change]:
         """Return what differs in the end; a write that leaves its row as it was is none."""
-        return [
-            Change(table, row_id, before, after)
-            for (table, row_id), (before, after) in self._images.items()
-            if not _is_same(before, after)
-        ]
+        if self._changes is None:
+            self._changes = [
+                Change(table, row_id, before, after)
+                for (table, row_id), (before, after) in self._images.items()
+                if not _is_same(before, after)
+            ]
+        return self._changes
 
 
 class ChangeLog:

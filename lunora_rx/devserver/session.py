@@ -114,7 +114,7 @@ class ServerSession:
         """Take the texts to send, in order."""
         if self._must_settle:
             self._must_settle = False
-            for subscription in self._subscriptions.values():
+            for subscription in list(self._subscriptions.values()):
                 subscription.settle(self._shard.cursor, self._shard.epoch)
         taken, self._outbox, self.queued_bytes = self._outbox, [], 0
         return taken
@@ -179,7 +179,11 @@ class ServerSession:
 
     def send(self, frame: ServerFrame, member: str = "", text: str = "") -> None:
         """Queue a frame; a member whose JSON text is known already is spliced in."""
-        head = encode_frame(frame)
+        try:
+            head = encode_frame(frame)
+        except CodecError as error:  # an id or a whisper that could be read but not be written again
+            logger.debug("a frame cannot be sent: %s", error)
+            return
         self.send_text(spliced(head, member, text) if member else head)
 
     def send_text(self, text: str) -> None:

@@ -32,6 +32,7 @@ HEADER_EXPECT_SUBJECT = "x-lunora-expect-subject"
 HEADER_SHARD_KEY = "x-lunora-shard-key"
 
 _TOKEN = re.compile(r"(?i)([?&;]token=)[^&#\s'\")\]]*")
+_USER = re.compile(r"(?<=://)[^/?#@\s]*@")
 
 
 def check_origin(url: object, *, argument: str = "url") -> str:
@@ -73,8 +74,8 @@ def websocket_url(base: str, *, shard: str = "", token: str | None = None) -> st
 
 
 def redact_url(text: str) -> str:
-    """Return ``text`` with the value of every ``token=`` parameter replaced."""
-    return _TOKEN.sub(r"\1[redacted]", text)
+    """Return ``text`` without the values of ``token=`` parameters, and without users and passwords of URLs."""
+    return _USER.sub("[redacted]@", _TOKEN.sub(r"\1[redacted]", text))
 
 
 def _check_url(url: object, argument: str, schemes: tuple[str, str]) -> str:

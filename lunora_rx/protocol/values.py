@@ -255,9 +255,9 @@ def _identity(value: object) -> Hashable:
     if isinstance(value, (bool, WireBigInt)):
         return (bool if isinstance(value, bool) else WireBigInt, int(value))
     if isinstance(value, (int, float)):
-        return value + 0 if value == value else _NAN  # + 0: an enum hashes by its name, its number does not
+        return value if value == value else _NAN
     if isinstance(value, str) and not isinstance(value, WireUrl):
-        return str.__str__(value)
+        return value
     return object()  # not the object itself: Python shares equal bytes and tuples as it likes
 
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, Protocol
 
 from reactivex import abc
 from reactivex.disposable import Disposable
 
 from lunora_rx.core.events import QueryFailed, SnapshotChanged, SubscriptionClosed, ValueChanged
-from lunora_rx.core.snapshot import Snapshot
-from lunora_rx.protocol.wire import encode_wire
+from lunora_rx.core.snapshot import Snapshot, SnapshotStatus
 from lunora_rx.protocol.keys import subscription_key_of_tree
 from lunora_rx.protocol.values import UNDEFINED
+from lunora_rx.protocol.wire import encode_wire
 from lunora_rx.rx.observers import Observers, OnError
 from lunora_rx.rx.subject import SnapshotSubject, once
 
@@ -22,18 +23,23 @@ class Requests(Protocol):
 
     def enter(self, what: str) -> None:
         """Raise unless requests can be made here and now."""
+        ...
 
     def call_on_loop(self, callback: Callable[[], None]) -> None:
         """Run a callback on the client's thread."""
+        ...
 
     def subscribe(self, key: str, function_path: str, args: Any, shard: str) -> Snapshot[Any]:
         """Ask for a live query; return what is known of it."""
+        ...
 
     def unsubscribe(self, key: str, shard: str) -> None:
         """Give one request for a live query up."""
+        ...
 
     def refresh(self, key: str, shard: str) -> None:
         """Ask for its whole value again."""
+        ...
 
 
 class Query:
@@ -46,6 +52,10 @@ class Query:
         self.args = args
         self.shard = shard
         self.key = subscription_key_of_tree(function_path, args, shard)
+
+    def __repr__(self) -> str:
+        shard = f", shard={self.shard!r}" if self.shard else ""
+        return f"<Query {self.function_path!r}{shard}>"
 
 
 class Entry:
@@ -65,10 +75,14 @@ class SharedCache:
     Args:
         requests: Where subscriptions are asked for.
         report: Takes what observers raise.
+        path_of: Returns the path of a function reference, or raises ``TypeError``.
         inspects: Whether to find observers that change shared values.
     """
 
-    def __init__(self, requests: Requests, report: OnError, *, inspects: bool = False) -> None:
+    def __init__(
+        self, requests: Requests, report: OnError, *, path_of: Callable[[Any], str] = str, inspects: bool = False
+    ) -> None:
+        self._path_of = path_of
         self._requests = requests
         self._report = report
         self._inspects = inspects
@@ -82,13 +96,24 @@ class SharedCache:
         return iter([(entry.query, entry.subject.snapshot) for entry in self._entries.values()])
 
     @property
+    def is_completed(self) -> bool:
+        """Whether nothing is opened any more."""
+        return self._is_completed
+
+    @property
     def observer_count(self) -> int:
         """How many observers all entries have together."""
         return sum(entry.observers for entry in self._entries.values())
 
-    def get(self, function_path: str, args: Any = None, *, shard: str | None = None) -> Snapshot[Any]:
-        """Return what a live query shows, the empty snapshot for one that nobody watches."""
-        return self.snapshot(Query(function_path, encode_wire({} if args is None else args, root="args"), shard or ""))
+    def get(self, function: Any, args: Any = None, *, shard: str | None = None) -> Snapshot[Any]:
+        """Return what a live query shows, the empty snapshot for one that nobody watches.
+
+        Raises:
+            TypeError: ``function`` is no query.
+            CodecError: An argument cannot be encoded.
+        """
+        tree = encode_wire({} if args is None else args, root="args")
+        return self.snapshot(Query(self._path_of(function), tree, shard or ""))
 
     def snapshot(self, query: Query) -> Snapshot[Any]:
         """Return what a live query shows now."""
@@ -103,22 +128,16 @@ class SharedCache:
     def attach_values(self, query: Query, observer: abc.ObserverBase[Any], *, resilient: bool) -> abc.DisposableBase:
         """Let an observer watch the values of a query; it gets the latest at once."""
         if self._is_completed:
-            return _complete(observer)
+            return self.complete_late(observer)
         entry = self._acquire(query)
-        subject = entry.subject
-        observers: Observers[Any] = subject.resilient if resilient else subject.values
-        if subject.value is not UNDEFINED:
-            observers.replay(observer, subject.value)
-        return self._disposable(entry, observers.attach(observer))
+        return self._disposable(entry, entry.subject.attach_values(observer, resilient=resilient))
 
     def attach_snapshots(self, query: Query, observer: abc.ObserverBase[Snapshot[Any]]) -> abc.DisposableBase:
         """Let an observer watch the snapshots of a query; it gets the latest at once."""
         if self._is_completed:
-            return _complete(observer)
+            return self.complete_late(observer)
         entry = self._acquire(query)
-        observers = entry.subject.snapshots
-        observers.replay(observer, entry.subject.snapshot)
-        return self._disposable(entry, observers.attach(observer))
+        return self._disposable(entry, entry.subject.attach_snapshots(observer))
 
     def refresh(self, query: Query) -> None:
         """Ask for the whole value of a query again."""
@@ -133,24 +152,50 @@ class SharedCache:
 
     def close(self, event: SubscriptionClosed) -> None:
         """Forget a query that is over, and complete whoever still watches it."""
-        entry = self._entries.pop(event.key, None)
-        if entry is not None:
-            entry.subject.complete()
+        entry = self._entries.get(event.key)
+        # While the client lives, a query ends with its last observer; one who came since has asked for it anew.
+        if entry is None or (entry.observers and not self._is_completed):
+            return
+        del self._entries[event.key]
+        entry.subject.complete()
 
     def complete(self) -> None:
         """Complete everybody; nothing is opened any more."""
         self._is_completed = True
 
-    def _acquire(self, query: Query) -> Entry:
+    def enter(self) -> None:
+        """Raise unless queries can be watched here and now."""
         self._requests.enter("subscribing to a live query")
+
+    def call_on_loop(self, callback: Callable[[], None]) -> None:
+        """Run a callback on the client's thread."""
+        self._requests.call_on_loop(callback)
+
+    def new_subject(self) -> SnapshotSubject[Any]:
+        """Return a subject that reports and inspects as all of this cache do."""
+        return SnapshotSubject(self._report, inspects=self._inspects)
+
+    def complete_late(self, observer: abc.ObserverBase[Any]) -> abc.DisposableBase:
+        """Complete an observer that comes after the end."""
+        Observers[Any](self._report).finish(observer)
+        return Disposable()
+
+    def _acquire(self, query: Query) -> Entry:
+        self.enter()
         entry = self._entries.get(query.key)
         if entry is None:
-            subject: SnapshotSubject[Any] = SnapshotSubject(self._report, inspects=self._inspects)
-            entry = self._entries[query.key] = Entry(query, subject)
+            entry = self._entries[query.key] = Entry(query, self.new_subject())
         entry.observers += 1
         if entry.observers == 1:
-            self._requests.subscribe(query.key, query.function_path, query.args, query.shard)
+            self._open(entry)
         return entry
+
+    def _open(self, entry: Entry) -> None:
+        query, subject = entry.query, entry.subject
+        snapshot = self._requests.subscribe(query.key, query.function_path, query.args, query.shard)
+        if subject.value is not UNDEFINED and not snapshot.has_value:
+            # Left and asked for anew before the end was told: the value shown is that of the former subscription.
+            subject.publish(SnapshotChanged(query.key, replace(subject.snapshot, status=SnapshotStatus.STALE)))
 
     def _disposable(self, entry: Entry, detach: Callable[[], None]) -> abc.DisposableBase:
         def leave() -> None:
@@ -162,8 +207,3 @@ class SharedCache:
 
         leave_once = once(leave)
         return Disposable(lambda: self._requests.call_on_loop(leave_once))
-
-
-def _complete(observer: abc.ObserverBase[Any]) -> abc.DisposableBase:
-    observer.on_completed()
-    return Disposable()

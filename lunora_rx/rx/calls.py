@@ -62,6 +62,7 @@ class Call(Observable[T]):
         self._cancel = cancel
         self._report = report
         self._observers: Observers[T] = Observers(report)
+        self._loop = asyncio.get_running_loop()
         self._waiting: set[asyncio.Future[None]] = set()
         self._outcome: Accepted | LunoraError | None = None
         self._was_seen = False
@@ -82,8 +83,12 @@ class Call(Observable[T]):
         Whoever awaits it gets a ``LunoraError`` with code ``CANCELLED``. What the server makes of a request that
         has left is the server's.
         """
-        if self.is_settled or not self._cancel():
+        if self.is_settled:
             return False
+        self._check_loop("cancel()")
+        if not self._cancel():
+            return False
+        self._was_seen = True
         self.settle(LunoraError(f"{self._title} was cancelled", code="CANCELLED"))
         return True
 
@@ -113,7 +118,8 @@ class Call(Observable[T]):
     async def _wait(self) -> T:
         self._was_seen = True
         if self._outcome is None:
-            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._check_loop("await")
+            future: asyncio.Future[None] = self._loop.create_future()
             self._waiting.add(future)
             try:
                 await future
@@ -128,16 +134,29 @@ class Call(Observable[T]):
     def _subscribe_core(
         self, observer: abc.ObserverBase[T], scheduler: abc.SchedulerBase | None = None
     ) -> abc.DisposableBase:
-        self._was_seen = True
         outcome = self._outcome
         if outcome is None:
+            self._check_loop("subscribe()")
+            self._was_seen = True
             return Disposable(self._observers.attach(observer))
+        self._was_seen = True
         if isinstance(outcome, Accepted):
             self._observers.replay(observer, outcome.value)
-            observer.on_completed()
+            self._observers.finish(observer)
         else:
-            observer.on_error(outcome.copy())
+            self._observers.finish(observer, outcome.copy())
         return Disposable()
+
+    def _check_loop(self, what: str) -> None:
+        try:
+            is_ours = asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            is_ours = False
+        if not is_ours:
+            raise RuntimeError(
+                f"{what} of a call that is under way works on its client's event loop only;"
+                " cross with loop.call_soon_threadsafe, or asyncio.run_coroutine_threadsafe"
+            )
 
 
 class Phases(Observable[Phase]):
@@ -148,6 +167,11 @@ class Phases(Observable[Phase]):
         self._past: list[Phase] = []
         self._observers: Observers[Phase] = Observers(report)
         self._is_over = False
+
+    @property
+    def latest(self) -> Phase:
+        """The phase that the mutation is in."""
+        return self._past[-1]
 
     def enter(self, phase: Phase) -> None:
         """Note the next phase."""
@@ -162,10 +186,11 @@ class Phases(Observable[Phase]):
     def _subscribe_core(
         self, observer: abc.ObserverBase[Phase], scheduler: abc.SchedulerBase | None = None
     ) -> abc.DisposableBase:
-        for phase in tuple(self._past):
+        # An observer that cancels the write makes one more phase, which it is told as well.
+        for phase in self._past:
             self._observers.replay(observer, phase)
         if self._is_over:
-            observer.on_completed()
+            self._observers.finish(observer)
             return Disposable()
         return Disposable(self._observers.attach(observer))
 
@@ -183,6 +208,13 @@ class Mutation(Call[T]):
         self.mutation_id = mutation_id
         self.phases = Phases(report)
         self.phases.enter(Phase.COMPOSED)
+
+    def cancel(self) -> bool:
+        """Take the write back if it was not sent yet; tells whether it could.
+
+        Once it is sent its fate is the server's, and nothing changes.
+        """
+        return self.phases.latest is not Phase.SENT and super().cancel()
 
     def settle(self, outcome: Accepted | LunoraError) -> None:
         """Note the verdict, once, and tell all who wait for it."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Generator
-from typing import Any, Literal, TypeAlias, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from typing import Any, Literal, Self, TypeAlias, TypeVar
+from weakref import ref
 
 from reactivex import Observable, abc
-from reactivex.disposable import SerialDisposable
+from reactivex.disposable import Disposable, SerialDisposable
 
 from lunora_rx.errors import ClientClosedError, StreamError
 
@@ -72,8 +74,11 @@ class FirstValue(Observable[T]):
 
 def observable_to_aiter(
     source: Observable[T], *, overflow: Overflow = "latest", max_buffer: int = 1024
-) -> AsyncIterator[T]:
+) -> ObservableIterator[T]:
     """Iterate over an Observable with ``async for``; leaving the loop disposes.
+
+    A wait that is cancelled, as by ``asyncio.wait_for(anext(iterator), 1)``, may be repeated. The source may emit
+    on any thread.
 
     Args:
         source: Subscribed to when the iteration starts, on the loop that iterates.
@@ -89,40 +94,115 @@ def observable_to_aiter(
         raise ValueError(f"overflow is one of {', '.join(_OVERFLOWS)}, not {overflow!r}")
     if max_buffer < 1:
         raise ValueError(f"max_buffer is at least 1, not {max_buffer}")
-    return _iterate(source, overflow, 1 if overflow == "latest" else max_buffer)
+    return ObservableIterator(source, overflow, 1 if overflow == "latest" else max_buffer)
 
 
-async def _iterate(source: Observable[T], overflow: Overflow, limit: int) -> AsyncIterator[T]:
-    buffer: deque[T] = deque()
-    wake = asyncio.Event()
-    ending: list[Exception | None] = []
+class ObservableIterator(AsyncIterator[T]):
+    """What ``async for`` takes from an Observable.
 
-    def on_next(value: T) -> None:
-        if ending:
+    Not an async generator: one that is left by ``break`` disposes only when the loop comes to it, and one
+    whose ``anext`` timed out is over.
+
+    Args:
+        source: Subscribed to by the first ``anext``; let go of at the end, by ``aclose``, and with this object.
+        overflow: What happens to values beyond ``limit``, as in ``observable_to_aiter``.
+        limit: How many values may wait.
+    """
+
+    def __init__(self, source: Observable[T], overflow: Overflow, limit: int) -> None:
+        self._source = source
+        self._overflow = overflow
+        self._limit = limit
+        # A full deque drops its oldest by itself, in one step, whichever thread appends.
+        self._buffer: deque[T] = deque(maxlen=limit)
+        self._ending: list[Exception | None] = []
+        self._news = asyncio.Event()
+        self._wake: Callable[[], object] = self._news.set
+        self._disposable: abc.DisposableBase | None = None
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> T:
+        try:
+            if self._disposable is None and not self._ending:
+                self._start()
+            while not self._buffer:
+                if self._ending:
+                    raise self._end()
+                await self._next_news()
+            return self._buffer.popleft()
+        finally:
+            # A traceback keeps this frame, and must not keep the subscription.
+            del self
+
+    async def aclose(self) -> None:
+        """Let go of the source; the iteration is over."""
+        self._buffer.clear()
+        self._finish(None)
+        self._dispose()
+        self._wake()
+
+    def __del__(self) -> None:
+        if getattr(self, "_disposable", None) is not None:
+            self._dispose()
+
+    def _start(self) -> None:
+        self._wake = _waker(self._news)
+        # The source holds on to what it calls: not to this object, whose end is the end of the subscription.
+        itself = ref(self)
+
+        def on_next(value: T) -> None:
+            if (iterator := itself()) is not None:
+                iterator._take(value)
+
+        def on_end(error: Exception | None = None) -> None:
+            if (iterator := itself()) is not None:
+                iterator._finish(error)
+                iterator._wake()
+
+        self._disposable = Disposable()
+        self._disposable = self._source.subscribe(on_next, on_end, on_end)
+
+    def _take(self, value: T) -> None:
+        if self._ending:
             return
-        if len(buffer) == limit:
-            if overflow == "error":
-                buffer.clear()
-                end(StreamError(f"the loop is more than {limit} values behind", code="STREAM_BACKPRESSURE"))
-                return
-            buffer.popleft()
-        buffer.append(value)
-        wake.set()
+        if self._overflow == "error" and len(self._buffer) == self._limit:
+            self._buffer.clear()
+            self._finish(StreamError(f"the loop is more than {self._limit} values behind", code="STREAM_BACKPRESSURE"))
+        else:
+            self._buffer.append(value)
+        self._wake()
 
-    def end(error: Exception | None = None) -> None:
-        ending.append(error)
-        wake.set()
+    def _finish(self, error: Exception | None) -> None:
+        if not self._ending:
+            self._ending.append(error)
 
-    disposable = source.subscribe(on_next, end, end)
-    try:
-        while True:
-            while buffer:
-                yield buffer.popleft()
-            if ending:
-                break
-            wake.clear()
-            await wake.wait()
-        if ending[0] is not None:
-            raise ending[0]
-    finally:
-        disposable.dispose()
+    def _end(self) -> Exception:
+        self._dispose()
+        error, self._ending[0] = self._ending[0], None
+        return StopAsyncIteration() if error is None else error
+
+    def _next_news(self) -> Awaitable[object]:
+        self._news.clear()
+        # What another thread gave before it could wake anybody is seen here.
+        if self._buffer or self._ending:
+            self._news.set()
+        return self._news.wait()
+
+    def _dispose(self) -> None:
+        disposable, self._disposable = self._disposable, None
+        if disposable is not None:
+            disposable.dispose()
+
+
+def _waker(news: asyncio.Event) -> Callable[[], object]:
+    loop, thread = asyncio.get_running_loop(), threading.get_ident()
+
+    def wake() -> None:
+        if thread == threading.get_ident():
+            news.set()
+        elif not loop.is_closed():
+            loop.call_soon_threadsafe(news.set)
+
+    return wake

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import Callable, Generator
 from typing import Any, Generic, NoReturn, Protocol, TypeVar
 
 from reactivex import Observable, abc
 
 from lunora_rx.core.snapshot import Snapshot
 from lunora_rx.rx.cache import Query, SharedCache
-from lunora_rx.rx.interop import FirstValue, observable_to_aiter
+from lunora_rx.rx.interop import FirstValue, ObservableIterator, observable_to_aiter
 
 T = TypeVar("T")
 
@@ -19,24 +19,30 @@ class Source(Protocol):
 
     def attach_values(self, observer: abc.ObserverBase[Any], *, resilient: bool) -> abc.DisposableBase:
         """Let an observer watch the values."""
+        ...
 
     def attach_snapshots(self, observer: abc.ObserverBase[Any]) -> abc.DisposableBase:
         """Let an observer watch the snapshots."""
+        ...
 
     @property
     def snapshot(self) -> Snapshot[Any]:
         """What is shown now."""
+        ...
 
     @property
     def value(self) -> Any:
         """The value shown now."""
+        ...
 
     def refresh(self) -> None:
         """Ask for the whole value again."""
+        ...
 
     @property
     def title(self) -> str:
         """How the query is written in a program."""
+        ...
 
 
 class CachedSource:
@@ -115,14 +121,14 @@ class LiveQuery(Observable[T]):
         """The values without the ending: errors show in ``snapshots``, and the values go on when the query heals."""
         return _Attached(lambda observer: self._source.attach_values(observer, resilient=True))
 
-    def first(self, predicate: Callable[[T], bool] | None = None) -> FirstValue[T]:  # type: ignore[override]
+    def first(self, predicate: Callable[[T], bool] | None = None) -> FirstValue[T]:
         """Return an Observable of the first value (that satisfies ``predicate``), which can be awaited.
 
         Awaiting raises ``ServerError`` when the query fails before, ``ClientClosedError`` when the client ends.
         """
         return FirstValue(self, predicate)
 
-    def aiter(self, *, conflate: bool = True) -> AsyncIterator[T]:
+    def aiter(self, *, conflate: bool = True) -> ObservableIterator[T]:
         """Iterate over the values with ``async for``.
 
         Args:

@@ -18,6 +18,7 @@ from reactivex import abc
 T = TypeVar("T")
 
 OnError: TypeAlias = Callable[[Exception], None]
+Part: TypeAlias = Callable[[Any], Any]
 
 
 class Place(NamedTuple):
@@ -34,12 +35,13 @@ class Observers(Generic[T]):
 
     Args:
         report: Takes what an observer raises.
-        inspects: Whether to find observers that change the values they share, at the cost of a copy a delivery.
+        inspects: Tells which part of what is delivered the observers share; then those that change it are
+            found, at the cost of a copy a delivery. ``None`` to trust them.
     """
 
     __slots__ = ("_inspects", "_order", "_places", "_report")
 
-    def __init__(self, report: OnError, *, inspects: bool = False) -> None:
+    def __init__(self, report: OnError, *, inspects: Part | None = None) -> None:
         self._report = report
         self._inspects = inspects
         self._places: dict[object, Place] = {}
@@ -61,52 +63,87 @@ class Observers(Generic[T]):
 
         return detach
 
-    def next(self, value: T) -> None:
-        """Deliver a value to all who are attached now."""
+    def present(self) -> tuple[Place, ...]:
+        """Return all who are attached now, in the order in which they came."""
         order = self._order
         if order is None:
             order = self._order = tuple(self._places.values())
-        if self._inspects:
-            self._next_inspected(order, value)
+        return order
+
+    def take(self) -> tuple[Place, ...]:
+        """Let go of all who are attached now, and return them."""
+        places = self.present()
+        self._places, self._order = {}, ()
+        return places
+
+    def next(self, value: T, places: tuple[Place, ...] | None = None) -> None:
+        """Deliver a value to all who are attached now, or to those given."""
+        if places is None:
+            places = self.present()
+        if self._inspects is not None:
+            for place in places:
+                self._next_inspected(place, value, self._inspects)
             return
-        for run, on_next, _, _ in order:
+        for run, on_next, _, _ in places:
             try:
                 run(on_next, value)
-            except Exception as error:
-                self._report(error)
+            except BaseException as error:
+                self._report(containable(error))
 
-    def error(self, make_error: Callable[[], Exception]) -> None:
-        """Fail all who are attached now, each with an exception of its own, and let go of them."""
-        for place in self._take():
+    def error(self, make_error: Callable[[], Exception], places: tuple[Place, ...] | None = None) -> None:
+        """Fail all who are attached now, or those taken before, each with an exception of its own."""
+        for place in self.take() if places is None else places:
             self._deliver(place, place.observer.on_error, make_error())
 
     def complete(self) -> None:
         """Complete all who are attached now, and let go of them."""
-        for place in self._take():
+        for place in self.take():
             self._deliver(place, place.observer.on_completed)
 
     def replay(self, observer: abc.ObserverBase[T], value: T) -> None:
         """Deliver a value that came before to one observer, in the caller's context."""
-        try:
-            observer.on_next(value)
-        except Exception as error:
-            self._report(error)
+        if self._inspects is None:
+            self._contain(observer.on_next, value)
+        else:
+            self._next_inspected(Place(_call, observer.on_next, observer, copy_context()), value, self._inspects)
 
-    def _take(self) -> tuple[Place, ...]:
-        places = tuple(self._places.values())
-        self._places, self._order = {}, ()
-        return places
+    def finish(self, observer: abc.ObserverBase[T], error: Exception | None = None) -> None:
+        """Tell one observer of an end that came before, in the caller's context."""
+        if error is None:
+            self._contain(observer.on_completed)
+        else:
+            self._contain(observer.on_error, error)
 
     def _deliver(self, place: Place, callback: Callable[..., Any], *args: Any) -> None:
-        try:
-            place.context.run(callback, *args)
-        except Exception as error:
-            self._report(error)
+        self._contain(place.run, callback, *args)
 
-    def _next_inspected(self, order: tuple[Place, ...], value: T) -> None:
-        original = copy.deepcopy(value)
-        for place in order:
-            self._deliver(place, place.on_next, value)
-            if value != original:
-                self._report(RuntimeError(f"{place.observer!r} changed a value that it shares with other observers"))
-                original = copy.deepcopy(value)
+    def _contain(self, callback: Callable[..., Any], *args: Any) -> None:
+        try:
+            callback(*args)
+        except BaseException as error:
+            self._report(containable(error))
+
+    def _next_inspected(self, place: Place, value: T, part: Part) -> None:
+        original = copy.deepcopy(part(value))
+        self._deliver(place, place.on_next, value)
+        if part(value) != original:
+            culprit = getattr(place.observer, "_on_next", place.observer)
+            self._report(RuntimeError(f"{culprit!r} changed a value that it shares with other observers"))
+
+
+def containable(error: BaseException) -> Exception:
+    """Return what an observer raised as an exception to report; what is meant to end the program is raised again.
+
+    A ``CancelledError`` out of an observer is its own, as of a future that it asked: no task may die of it.
+    """
+    if isinstance(error, Exception):
+        return error
+    if isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit):
+        raise error
+    contained = RuntimeError(f"an observer raised {type(error).__name__}")
+    contained.__cause__ = error
+    return contained
+
+
+def _call(callback: Callable[..., Any], *args: Any) -> Any:
+    return callback(*args)

@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar, cast
 
 from reactivex import Observable, abc
@@ -18,7 +18,6 @@ from reactivex.disposable import Disposable
 
 from lunora_rx.core.events import QueryFailed, SnapshotChanged, ValueChanged
 from lunora_rx.core.snapshot import Snapshot, SnapshotStatus
-from lunora_rx.errors import LunoraError
 from lunora_rx.protocol.values import UNDEFINED
 from lunora_rx.rx.observers import Observers, OnError
 
@@ -33,9 +32,9 @@ class SnapshotSubject(Generic[T]):
     """
 
     def __init__(self, report: OnError, *, inspects: bool = False) -> None:
-        self.values: Observers[T] = Observers(report, inspects=inspects)
-        self.resilient: Observers[T] = Observers(report, inspects=inspects)
-        self.snapshots: Observers[Snapshot[T]] = Observers(report)
+        self.values: Observers[T] = Observers(report, inspects=_whole if inspects else None)
+        self.resilient: Observers[T] = Observers(report, inspects=_whole if inspects else None)
+        self.snapshots: Observers[Snapshot[T]] = Observers(report, inspects=_value_of if inspects else None)
         self.value: Any = UNDEFINED
         self._latest: QueryEvent = SnapshotChanged("", Snapshot())
         self._changed_at: float | None = None
@@ -47,7 +46,7 @@ class SnapshotSubject(Generic[T]):
         """What is shown now."""
         latest = self._latest
         at = self._changed_at
-        updated_at = None if at is None else datetime.fromtimestamp(at, timezone.utc)
+        updated_at = None if at is None else datetime.fromtimestamp(at, UTC)
         if isinstance(latest, ValueChanged):
             value = cast("T", latest.value)
             return Snapshot(SnapshotStatus.LIVE, value, None, latest.cursor, latest.pending_layers, updated_at)
@@ -55,38 +54,63 @@ class SnapshotSubject(Generic[T]):
 
     def publish(self, event: QueryEvent) -> None:
         """Show what an event tells; one that comes during a delivery waits for its turn."""
-        if self._is_draining:
-            self._queue.append(event)
-            return
-        self._is_draining = True
-        try:
-            self._show(event)
-            while self._queue:
-                self._show(self._queue.popleft())
-        finally:
-            self._is_draining = False
+        self._queue.append(event)
+        if not self._is_draining:
+            self._drain()
+
+    def attach_values(self, observer: abc.ObserverBase[T], *, resilient: bool = False) -> Callable[[], None]:
+        """Let an observer watch the values, the present one first; return what removes it."""
+        observers = self.resilient if resilient else self.values
+        return self._attach(observers, observer, self.value)
+
+    def attach_snapshots(self, observer: abc.ObserverBase[Snapshot[T]]) -> Callable[[], None]:
+        """Let an observer watch the snapshots, the present one first; return what removes it."""
+        return self._attach(self.snapshots, observer, self.snapshot)
 
     def complete(self) -> None:
         """Complete everybody."""
         for observers in (self.values, self.resilient, self.snapshots):
             observers.complete()
 
+    def _attach(self, observers: Observers[Any], observer: abc.ObserverBase[Any], shown: Any) -> Callable[[], None]:
+        detach = observers.attach(observer)
+        if shown is UNDEFINED:
+            return detach
+        # What is published while the observer looks at the present state comes after it: neither lost nor before.
+        was_draining, self._is_draining = self._is_draining, True
+        try:
+            observers.replay(observer, shown)
+        finally:
+            self._is_draining = was_draining
+        if not was_draining:
+            self._drain()
+        return detach
+
+    def _drain(self) -> None:
+        self._is_draining = True
+        try:
+            while self._queue:
+                self._show(self._queue.popleft())
+        finally:
+            self._is_draining = False
+
     def _show(self, event: QueryEvent) -> None:
         self._latest, self._changed_at = event, time.time()
         shown = self.value
         self.value = value = event[1] if type(event) is ValueChanged else event.snapshot.value  # type: ignore[union-attr]
+        # All who are told are known before the first is: whoever attaches meanwhile is shown the new state already.
+        values, resilient, snapshots = self.values.present(), self.resilient.present(), self.snapshots.present()
+        if type(event) is QueryFailed:
+            self.values.take()
         if value is not UNDEFINED and value is not shown:
-            self.values.next(value)
-            if self.resilient:
-                self.resilient.next(value)
-        if self.snapshots:
-            self.snapshots.next(self.snapshot)
-        if isinstance(event, QueryFailed):
-            self._fail(event.snapshot.error)
-
-    def _fail(self, error: LunoraError | None) -> None:
-        assert error is not None, "a failed query says why"
-        self.values.error(error.copy)
+            self.values.next(value, values)
+            if resilient:
+                self.resilient.next(value, resilient)
+        if snapshots:
+            self.snapshots.next(self.snapshot, snapshots)
+        if type(event) is QueryFailed:
+            assert event.snapshot.error is not None, "a failed query says why"
+            self.values.error(event.snapshot.error.copy, values)
 
 
 class Latest(Observable[T]):
@@ -97,6 +121,7 @@ class Latest(Observable[T]):
         self._value = value
         self._observers: Observers[T] = Observers(report)
         self._queue: deque[T] = deque()
+        self._is_draining = False
         self._is_completed = False
 
     @property
@@ -109,26 +134,39 @@ class Latest(Observable[T]):
         if value == (self._queue[-1] if self._queue else self._value):
             return
         self._queue.append(value)
-        if len(self._queue) > 1:
-            return
-        while self._queue:
-            self._value = self._queue[0]
-            self._observers.next(self._value)
-            self._queue.popleft()
+        if not self._is_draining:
+            self._drain()
 
     def complete(self) -> None:
         """Let go of all observers; later ones get the last value and the end."""
         self._is_completed = True
         self._observers.complete()
 
+    def _drain(self) -> None:
+        self._is_draining = True
+        try:
+            while self._queue:
+                self._value = self._queue.popleft()
+                self._observers.next(self._value)
+        finally:
+            self._is_draining = False
+
     def _subscribe_core(
         self, observer: abc.ObserverBase[T], scheduler: abc.SchedulerBase | None = None
     ) -> abc.DisposableBase:
-        self._observers.replay(observer, self._value)
         if self._is_completed:
-            observer.on_completed()
+            self._observers.replay(observer, self._value)
+            self._observers.finish(observer)
             return Disposable()
-        return Disposable(self._observers.attach(observer))
+        handle = Disposable(self._observers.attach(observer))
+        was_draining, self._is_draining = self._is_draining, True
+        try:
+            self._observers.replay(observer, self._value)
+        finally:
+            self._is_draining = was_draining
+        if not was_draining:
+            self._drain()
+        return handle
 
 
 class Signal(Observable[T]):
@@ -152,7 +190,7 @@ class Signal(Observable[T]):
         self, observer: abc.ObserverBase[T], scheduler: abc.SchedulerBase | None = None
     ) -> abc.DisposableBase:
         if self._is_completed:
-            observer.on_completed()
+            self._observers.finish(observer)
             return Disposable()
         return Disposable(self._observers.attach(observer))
 
@@ -168,3 +206,11 @@ def once(callback: Callable[[], None]) -> Callable[[], None]:
             callback()
 
     return call
+
+
+def _whole(value: Any) -> Any:
+    return value
+
+
+def _value_of(snapshot: Snapshot[Any]) -> Any:
+    return snapshot.value

@@ -23,6 +23,8 @@ POOL_LIMIT = 512
 SEND_TIMEOUT = 10.0
 CLOSE_TIMEOUT = 1.0
 _CHUNK = 1 << 16
+# RuntimeError: a session of the user's that was closed meanwhile, or that belongs to another loop.
+_FAILURES = (aiohttp.ClientError, OSError, ValueError, RuntimeError)
 
 
 class AiohttpTransport:
@@ -30,7 +32,6 @@ class AiohttpTransport:
 
     Args:
         session: A session to use and not to close; by default one is made at the first use and closed at the end.
-            A session of your own should carry ``refuse_redirects`` among its middlewares.
         max_frame_size: Bytes; a larger frame closes its socket with code 1009.
         max_body_size: Bytes; a larger reply is given up.
     """
@@ -39,22 +40,28 @@ class AiohttpTransport:
         self, session: aiohttp.ClientSession | None = None, *, max_frame_size: int, max_body_size: int
     ) -> None:
         self._session = session
-        self._is_own = session is None
+        self._own: list[aiohttp.ClientSession] = []
+        self._websocket_session: aiohttp.ClientSession | None = None
         self._max_frame_size = max_frame_size
         self._max_body_size = max_body_size
 
     async def connect(self, url: str, headers: Mapping[str, str]) -> AiohttpSocket:
-        """Open a WebSocket; raises ``TransportError`` when it cannot be had."""
+        """Open a WebSocket.
+
+        Raises:
+            TransportError: It cannot be had, for now.
+            ProtocolError: The server answered with something that is no WebSocket.
+        """
         try:
-            websocket = await self._client().ws_connect(
+            websocket = await self._websocket_client().ws_connect(
                 url,
                 headers=headers,
                 max_msg_size=self._max_frame_size,
-                timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_TIMEOUT),
+                timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_TIMEOUT),  # pyright: ignore[reportCallIssue]
                 # Frames go to the JSON parser as bytes: decoding them to text first would be thrown away.
                 decode_text=False,
             )
-        except (aiohttp.ClientError, OSError, ValueError) as error:
+        except _FAILURES as error:
             raise _connect_error(error, url) from None
         return AiohttpSocket(websocket)
 
@@ -70,26 +77,38 @@ class AiohttpTransport:
                 data=body,
                 timeout=aiohttp.ClientTimeout(total=timeout),
                 allow_redirects=False,
+                raise_for_status=False,
             ) as response:
                 content = await self._read(response)
                 lower = {name.lower(): value for name, value in response.headers.items()}
                 return HttpReply(response.status, lower, content, time.time())
         except TimeoutError:
             raise RequestTimeout(f"no reply from {_place(url)} within {timeout:g} s", transient=True) from None
-        except (aiohttp.ClientError, OSError, ValueError) as error:
+        except _FAILURES as error:
             raise TransportError(f"no reply from {_place(url)}: {_reason(error)}", transient=True) from None
 
     async def aclose(self) -> None:
-        """Close the session, if it is the transport's own."""
-        if self._is_own and self._session is not None:
-            await self._session.close()
+        """Close the sessions that are the transport's own."""
+        for session in self._own:
+            await session.close()
 
     def _client(self) -> aiohttp.ClientSession:
         if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=POOL_LIMIT), middlewares=(refuse_redirects,)
-            )
+            connector = aiohttp.TCPConnector(limit=POOL_LIMIT)
+            self._session = aiohttp.ClientSession(connector=connector, middlewares=(_refuse_redirects,))
+            self._own.append(self._session)
+        if self._session.closed:
+            raise _Refused("the aiohttp session is closed")
         return self._session
+
+    def _websocket_client(self) -> aiohttp.ClientSession:
+        session = self._client()
+        if session in self._own:
+            return session
+        if self._websocket_session is None:
+            self._websocket_session = _without_redirects(session)
+            self._own.append(self._websocket_session)
+        return self._websocket_session
 
     async def _read(self, response: ClientResponse) -> bytes:
         chunks, size = [], 0
@@ -133,34 +152,65 @@ class AiohttpSocket:
             raise TransportError(f"the socket is gone: {_reason(error)}", transient=True) from None
 
     async def close(self, code: int = 1000) -> None:
-        """Close the socket, waiting a second at most for the peer; closing a closed one does nothing."""
-        await self._websocket.close(code=code)
+        """Close the socket, waiting two seconds at most for the peer; closing a closed one does nothing."""
+        try:
+            # aiohttp bounds each frame that comes instead of the answer, not all of them.
+            async with asyncio.timeout(2 * CLOSE_TIMEOUT):
+                await self._websocket.close(code=code)
+        except TimeoutError:
+            pass  # it has let go of the connection
 
     @property
     def close_code(self) -> int | None:
-        """The code that the socket was closed with, by either side."""
-        return CLOSE_TOO_BIG if self._is_too_big else self._websocket.close_code
+        """The code that the socket was closed with, by either side; ``None`` while it is open or was cut."""
+        if self._is_too_big:
+            return CLOSE_TOO_BIG
+        code = self._websocket.close_code
+        return None if code == aiohttp.WSCloseCode.ABNORMAL_CLOSURE else code
 
 
-async def refuse_redirects(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
-    """Keep a session from following redirects: credentials and bodies stay with the origin they were meant for."""
+async def _refuse_redirects(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+    # ``ws_connect`` cannot be told not to follow: credentials stay with the origin they were meant for.
     response = await handler(request)
     if "upgrade" in request.headers and 300 <= response.status <= 399:
         response.close()
-        raise _RedirectRefused(f"it answered {response.status}, and redirects are not followed")
+        raise _Refused(f"it answered {response.status}, and redirects are not followed")
     return response
 
 
-class _RedirectRefused(aiohttp.ClientError):
-    """The server tried to send a WebSocket elsewhere."""
+def _without_redirects(session: aiohttp.ClientSession) -> aiohttp.ClientSession:
+    """Return a session with the connections, cookies and headers of another, which refuses redirects."""
+    return aiohttp.ClientSession(
+        connector=session.connector,
+        connector_owner=False,
+        cookie_jar=session.cookie_jar,
+        headers=_headers(session),
+        skip_auto_headers=session.skip_auto_headers,
+        trust_env=session.trust_env,
+        trace_configs=session.trace_configs,
+        # aiohttp shows neither of these; without them a proxy or a signature of the user's would be missing.
+        middlewares=(_refuse_redirects, *getattr(session, "_middlewares", ())),
+        proxy=getattr(session, "_default_proxy", None),
+    )
+
+
+def _headers(session: aiohttp.ClientSession) -> Mapping[str, str]:
+    headers = session.headers.copy()
+    if session.auth is not None:
+        headers.setdefault("authorization", session.auth.encode())
+    return headers
+
+
+class _Refused(aiohttp.ClientError):
+    """What this module does not do; its text is fit to be shown."""
 
 
 def _connect_error(error: Exception, url: str) -> TransportError | ProtocolError:
     if isinstance(error, aiohttp.WSServerHandshakeError):
-        return ProtocolError(
-            f"{_place(url)} answered {error.status} where a WebSocket was asked for; is it a Lunora deployment?",
-            status=error.status,
-        )
+        answer = f"{_place(url)} answered {error.status} where a WebSocket was asked for"
+        if error.status >= 500:
+            return TransportError(answer, status=error.status, transient=True)
+        return ProtocolError(f"{answer}; is it a Lunora deployment?", status=error.status)
     return TransportError(f"cannot connect to {_place(url)}: {_reason(error)}", transient=True)
 
 
@@ -170,7 +220,7 @@ def _place(url: str) -> str:
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, _RedirectRefused):
+    if isinstance(error, _Refused):
         return str(error)
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return "its name cannot be resolved"

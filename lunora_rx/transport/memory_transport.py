@@ -42,7 +42,9 @@ class MemorySocket:
         self.peer._inbox.put_nowait(text)
 
     async def close(self, code: int = 1000) -> None:
-        """Close both ends with a code."""
+        """Close both ends with a code; what was not received yet is dropped here."""
+        while not self._inbox.empty():
+            self._inbox.get_nowait()
         self.cut(code)
 
     def cut(self, code: int | None = None) -> None:
@@ -54,13 +56,13 @@ class MemorySocket:
 
     @property
     def close_code(self) -> int | None:
-        """The code that either end closed with."""
+        """The code that either end closed with; ``None`` while it is open or was cut."""
         return self._close_code
 
     @property
     def unread(self) -> int:
-        """How many frames this end has sent that the other has not received yet."""
-        return self.peer._inbox.qsize()
+        """How many frames this end has sent that the other may still receive."""
+        return 0 if self._is_closed else self.peer._inbox.qsize()
 
 
 def socket_pair() -> tuple[MemorySocket, MemorySocket]:

@@ -118,7 +118,9 @@ def test_deltas_replay_to_exactly_the_new_answer(before, after, created, is_page
     assert not found or json.dumps(merged, sort_keys=True) == json.dumps(new, sort_keys=True)
 
 
-@pytest.mark.parametrize("value", [[], {}, rows("a"), {"page": []}, {"page": rows("a"), "x": [1]}, "text", None])
+@pytest.mark.parametrize(
+    "value", [[], {}, rows("a"), rows("a") + rows("a"), {"page": []}, {"page": rows("a"), "x": [1]}, "text", None]
+)
 def test_text_of_an_answer_is_its_json(value):
     """What is put together from parts reads as the whole."""
     assert json.loads(answer_of(value).text) == value

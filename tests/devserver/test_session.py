@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from lunora_rx.devserver import Backend, Limits
+from lunora_rx.devserver import AppError, Backend, Limits
 from tests.devserver.peer import Peer, call, chat_app, new_backend
 
 LIST = "messages:list"
@@ -212,6 +212,25 @@ def test_failing_query_sends_its_code_then_data_once_it_heals(backend):
     assert peer.types() == [("data", "sub_1")]
 
 
+def test_failed_query_runs_again_for_a_new_subscriber():
+    """A failure with a cause outside the tables heals with the next one who asks, for all who watch."""
+    app = chat_app()
+    outside = {"is_up": False}
+
+    @app.query("outside:state")
+    def state(ctx):
+        if not outside["is_up"]:
+            raise AppError("DOWN")
+        return ctx.db.table("messages").count()
+
+    backend = new_backend(app)
+    first, second = Peer(backend, client_id="a"), Peer(backend, client_id="b")
+    assert [frame["type"] for frame in first.subscribe("sub_1", "outside:state")] == ["ack", "error"]
+    outside["is_up"] = True
+    assert [frame["type"] for frame in second.subscribe("sub_1", "outside:state")] == ["ack", "data"]
+    assert first.types() == [("data", "sub_1")]
+
+
 def test_failed_query_is_never_settled(backend):
     """A cursor would vouch for the value from before the failure."""
     peer = Peer(backend, client_id="w")
@@ -259,6 +278,27 @@ def test_unreadable_text_is_ignored(backend, text):
     peer.send(text)
     assert peer.drain() == []
     assert [frame["type"] for frame in peer.subscribe("sub_1", LIST, GENERAL)] == ["ack", "data"]
+
+
+def test_id_that_cannot_be_written_harms_nobody(backend):
+    """Half a character as an id is answered by silence, and no write of anybody fails because of it."""
+    peer, other = Peer(backend), Peer(backend)
+    peer.subscribe("\ud800", LIST, GENERAL)
+    other.subscribe("sub_1", LIST, GENERAL)
+    assert send(backend)
+    assert peer.drain() == []
+    assert other.types() == [("data", "sub_1")]
+
+
+@pytest.mark.parametrize("data", ["\ud800", "deep"])
+def test_whisper_that_cannot_be_written_is_dropped(backend, data):
+    """What cannot be sent on is lost, and the socket lives."""
+    peers = [Peer(backend), Peer(backend)]
+    nested = "[" * 500 + "]" * 500 if data == "deep" else json.dumps(data)
+    peers[1].send({"type": "whisper_subscribe", "topic": "t"})
+    peers[0].send(f'{{"type":"whisper","topic":"t","data":{nested}}}')
+    peers[0].send({"type": "whisper", "topic": "t", "data": 1})
+    assert [frame["data"] for frame in peers[1].drain()] == [1]
 
 
 def test_ping_is_answered_with_pong(backend):

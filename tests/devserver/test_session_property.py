@@ -7,10 +7,11 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lunora_rx.devserver import App, Backend
+from lunora_rx.devserver import App, AppError, Backend
 from lunora_rx.protocol import UNDEFINED
 from tests.devserver.peer import Peer, call, new_backend
 
+PADDING = "so that a delta is shorter than the list" * 3
 QUERIES: dict[str, tuple[str, dict[str, Any]]] = {
     "asc": ("rows:list", {"order": "asc"}),
     "desc": ("rows:list", {"order": "desc"}),
@@ -60,7 +61,9 @@ def rows_app() -> App:  # noqa: C901 - one function each
     @app.query("rows:fragile")
     def fragile(ctx):
         newest = ctx.db.table("rows").order("desc").first()
-        return 10 // (newest["size"] if newest else 1)
+        if newest and newest["size"] > 6:
+            raise AppError("TOO_BIG")
+        return newest["size"] if newest else 0
 
     @app.mutation("rows:apply")
     def apply(ctx, steps: list):
@@ -68,7 +71,7 @@ def rows_app() -> App:  # noqa: C901 - one function each
             if kind == "put" and ctx.db.get("rows", row_id):
                 ctx.db.update("rows", row_id, group=group, size=size)
             elif kind == "put":
-                ctx.db.insert("rows", _id=row_id, group=group, size=size)
+                ctx.db.insert("rows", _id=row_id, group=group, size=size, padding=PADDING)
             else:
                 ctx.db.delete("rows", row_id)
 

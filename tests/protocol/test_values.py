@@ -25,7 +25,7 @@ from lunora_rx.protocol.values import (
 FIVE_KINDS = [1, True, "1", WireBigInt(1), None]
 
 
-class Colour(str, enum.Enum):  # noqa: UP042 - the older spelling hashes by the member's name
+class Colour(enum.StrEnum):
     RED = "red"
 
 

@@ -51,6 +51,14 @@ class Ratio(float):
     pass
 
 
+class Link(WireUrl):
+    pass
+
+
+class Count(WireBigInt):
+    pass
+
+
 Point = collections.namedtuple("Point", "x y")
 
 
@@ -191,6 +199,8 @@ def test_typed_array_of_a_partial_element_is_refused(kind: str, size: int) -> No
         (Colour.RED, "red"),
         ([Colour.TAG], tagged("arr", [TAG])),
         (Level.LOW, 1),
+        (Link("a:b"), tagged("url", "a:b")),
+        (Count(7), tagged("bigint", "7")),
         (Ratio(1.5), 1.5),
         (Ratio("nan"), tagged("nan")),
         (collections.OrderedDict(b=1, a=2), {"b": 1, "a": 2}),
@@ -251,6 +261,7 @@ def test_python_value_encodes_to_the_nearest_row(value: Any, tree: Any) -> None:
         (MAX_INT + 1, float(2**53)),
         ([-MAX_INT - 1], [-float(2**53)]),
         ({"a": 2**53 + 1}, {"a": float(2**53)}),
+        (2**53 + 3, float(2**53 + 4)),
         ([10**400, -(10**400)], [math.inf, -math.inf]),
     ],
 )
@@ -609,7 +620,17 @@ def test_rows_with_other_field_names_and_orders_keep_their_own() -> None:
 
 @pytest.mark.parametrize(
     ("bad", "reason"),
-    [("x", "digits"), ("", "digits"), ("1-2", "digits"), ("٣", "digits"), (5, "got int"), (NINES + "9", "1024")],
+    [
+        ("x", "digits"),
+        ("", "digits"),
+        ("1-2", "digits"),
+        ("1_0", "digits"),
+        (" 7", "digits"),
+        ("+5", "digits"),
+        ("٣", "digits"),
+        (5, "got int"),
+        (NINES + "9", "1024"),
+    ],
 )
 @pytest.mark.parametrize("index", [0, 70, 199])
 def test_rows_with_one_bad_cell_are_refused_at_its_row_and_field(index: int, bad: Any, reason: str) -> None:

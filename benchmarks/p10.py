@@ -1,0 +1,129 @@
+"""P10: a durable enqueue, one at a time and a thousand at once."""
+
+import asyncio
+import itertools
+import os
+import shutil
+import sqlite3
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measure import Row, interleave
+from lunora_rx.core.records import QueuedMutation
+from lunora_rx.protocol.text import serialize
+from lunora_rx.storage import StorageWorker, open_directory
+
+_ids = itertools.count()
+
+
+async def measure(*, rounds: int, quick: bool) -> Row:
+    """Measure the row."""
+    directory = Path(tempfile.mkdtemp(prefix="lunora-p10-"))
+    loop = asyncio.get_running_loop()
+    worker = StorageWorker(open_directory(directory / "ours"), deliver=loop.call_soon_threadsafe)
+    raw = _open_raw(directory / "raw.db")
+    count = 200 if quick else 1_000
+
+    async def singly() -> None:
+        for _ in range(count):
+            await _enqueue(worker, 1)
+
+    async def together() -> None:
+        await _enqueue(worker, count)
+
+    def reference() -> None:
+        for _ in range(count):
+            raw.execute("INSERT INTO queue(record) VALUES (?)", (serialize(_args()),))
+
+    try:
+        mine, theirs = await interleave(_emptied(worker, singly), reference, rounds=rounds)
+        grouped, theirs_again = await interleave(_emptied(worker, together), reference, rounds=rounds)
+        row = _row(mine, theirs, grouped, theirs_again, fsync=_fsync_time(directory), count=count)
+    finally:
+        await asyncio.to_thread(worker.close)
+        raw.close()
+        shutil.rmtree(directory)
+    return row
+
+
+def _row(
+    mine: list[float], theirs: list[float], grouped: list[float], theirs_again: list[float], *, fsync: float, count: int
+) -> Row:
+    group = statistics.median(reference / ours for ours, reference in zip(grouped, theirs_again, strict=True))
+    raw_rate = count / statistics.median(theirs)
+    remark = f"{count} at once: **{group:.1f}**; raw {raw_rate:.0f}/s, fsync {fsync * 1e6:.0f} us"
+    return Row(
+        "P10",
+        "a durable enqueue through the worker",
+        "raw `sqlite3`, WAL, FULL, one insert a transaction",
+        mine,
+        theirs,
+        ">= 0.7; at once >= 4",
+        remark=remark,
+        extra={"at_once": round(group, 2), "at_once_s": grouped, "fsync_s": fsync},
+    )
+
+
+async def _enqueue(worker: StorageWorker, count: int) -> None:
+    done = asyncio.get_running_loop().create_future()
+    left = count
+
+    def on_done(_: object, error: Exception | None) -> None:
+        nonlocal left
+        left -= 1
+        if error is not None:
+            done.set_exception(error)
+        elif left == 0:
+            done.set_result(None)
+
+    for _ in range(count):
+        record = _record()
+        worker.submit_write(lambda record=record: worker.queue.append(record), on_done)
+    await done
+
+
+def _emptied(worker: StorageWorker, work: Callable[[], Any]) -> Callable[[], Any]:
+    """Time the work alone, and empty the queue behind it."""
+
+    async def run() -> float:
+        start = time.perf_counter()
+        await work()
+        took = time.perf_counter() - start
+        loop = asyncio.get_running_loop()
+        cleared = loop.create_future()
+        worker.submit_write(worker.queue.clear, lambda _, error: cleared.set_result(error))
+        assert await cleared is None
+        return took
+
+    return run
+
+
+def _record() -> QueuedMutation:
+    return QueuedMutation(f"mutation-{next(_ids)}", "readings:add", _args(), "client-1", identity=None)
+
+
+def _args() -> dict[str, Any]:
+    return {"sensor": "kitchen", "value": 21.5, "note": "x" * 150, "number": next(_ids)}
+
+
+def _open_raw(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA journal_mode=wal")
+    connection.execute("PRAGMA synchronous=full")
+    connection.execute("CREATE TABLE queue (number INTEGER PRIMARY KEY, record BLOB)")
+    return connection
+
+
+def _fsync_time(directory: Path) -> float:
+    times = []
+    with open(directory / "fsync", "wb", buffering=0) as file:
+        for _ in range(200):
+            file.write(b"x" * 4096)
+            start = time.perf_counter()
+            os.fsync(file.fileno())
+            times.append(time.perf_counter() - start)
+    return statistics.median(times)

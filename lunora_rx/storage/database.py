@@ -1,0 +1,254 @@
+"""One database of checked rows, set aside and made anew when it is damaged.
+
+A directory holds numbered versions; the highest is in use. A damaged one is first copied, as far as it can
+be read, into the next version and then moved away: killed in between, the next opening finishes the move.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import orjson
+
+from lunora_rx.errors import StorageError
+from lunora_rx.storage.bytes_disk import FULL, UNREADABLE, ByteCache, check_expandable
+from lunora_rx.storage.files import (
+    disk_errors,
+    half_made,
+    identity,
+    make_private_directory,
+    numbered,
+    open_private_file,
+    set_aside,
+    sync_directory,
+)
+from lunora_rx.storage.inspection import COUNTS_KEY, DATABASE_NAME, Check, Inspection, inspect
+from lunora_rx.storage.mark import Mark
+from lunora_rx.storage.rows import Key, seal, unseal
+
+Report = Callable[[StorageError], None]
+
+
+class Database:
+    """Rows of JSON on a disk, each behind a checksum, changed in transactions.
+
+    It knows keys and payloads, not what they mean. Every failure closes it; ``open`` starts over and
+    looks at everything again.
+
+    Args:
+        directory: Its own directory, where the versions are.
+        aside: Where damaged versions go.
+        check: Raises ``ValueError`` for a key and payload that are none of its kind.
+        report: Told what was damaged.
+        synchronous: ``FULL`` or ``NORMAL``.
+        is_counted: Whether commits are counted, to notice a lost one; only where one process at a time writes.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        aside: Path,
+        check: Check,
+        report: Report,
+        synchronous: int = FULL,
+        is_counted: bool = True,
+    ) -> None:
+        self.directory = directory
+        self._aside = aside
+        self._check = check
+        self._report = report
+        self._synchronous = synchronous
+        self._is_counted = is_counted
+        self._cache: ByteCache | None = None
+        self._version = directory
+        self._mark: Mark | None = None
+        self._commits = 0
+        self._next_key = 1
+        self._files: dict[Path, tuple[int, int] | None] = {}
+        self._is_in_group = False
+        self._is_changed = False
+        self._failure: StorageError | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether rows can be read and written."""
+        return self._cache is not None
+
+    def open(self) -> dict[Key, bytes]:
+        """Open the newest version, made if need be, and return its rows.
+
+        Raises:
+            StorageError: The disk refuses.
+        """
+        self.close()
+        check_expandable(self.directory)
+        try:
+            with disk_errors("open the database in", self.directory):
+                return self._open()
+        except BaseException:
+            self.close()
+            raise
+
+    def get(self, key: Key) -> bytes | None:
+        """Return a payload, or ``None`` where there is none; one that is damaged is reported, and none."""
+        with self._closing_on_error("read from"):
+            sealed = self._opened().get(key)
+        if sealed is None:
+            return None
+        try:
+            return unseal(key, sealed)
+        except ValueError as error:
+            reason = "is not one of this library" if sealed is UNREADABLE else str(error)
+            self._report(StorageError(f"skipped the record {key!r} in {self._version}: it {reason}"))
+            return None
+
+    def set(self, key: Key, payload: bytes) -> None:
+        """Put a payload under a key; inside ``group`` only."""
+        with self._changing():
+            self._opened().set(key, seal(key, payload))
+
+    def delete(self, key: Key) -> None:
+        """Take a key away; inside ``group`` only."""
+        with self._changing():
+            self._opened().delete(key)
+
+    def new_key(self) -> int:
+        """Return a key larger than all that there ever were; inside ``group`` only."""
+        self._next_key += 1
+        return self._next_key - 1
+
+    @contextmanager
+    def group(self) -> Iterator[None]:
+        """Make one transaction of all that is changed inside: on disk when it ends, or undone.
+
+        Raises:
+            StorageError: The disk refuses; the database is closed.
+        """
+        if self._is_in_group:
+            yield
+            return
+        self._is_in_group, self._is_changed, self._failure = True, False, None
+        try:
+            with self._closing_on_error("write to"):
+                with self._opened().transact():
+                    yield
+                    if self._failure is not None:  # whoever called inside caught it: half a group is not kept
+                        raise self._failure
+                    self._count_commit()
+                self._check_files()
+            if self._is_changed and self._mark is not None:
+                self._mark.write(self._commits)
+        finally:
+            self._is_in_group = False
+
+    def close(self) -> None:
+        """Close the database; closing a closed one does nothing."""
+        cache, self._cache = self._cache, None
+        if cache is not None:
+            with contextlib.suppress(sqlite3.Error):
+                cache.close()
+        if self._mark is not None:
+            self._mark.close()
+            self._mark = None
+
+    def erase(self) -> None:
+        """Close the database and delete its versions; for one that holds nothing any more."""
+        self.close()
+        with disk_errors("delete the empty database in", self.directory):
+            for version in numbered(self.directory):
+                shutil.rmtree(version)
+
+    def _open(self) -> dict[Key, bytes]:
+        make_private_directory(self.directory)
+        versions = numbered(self.directory)
+        for stale in versions[:-1]:  # its rows were carried over before the process that did so was killed
+            self._set_aside(stale, ["it was being replaced when a process ended"])
+        self._version = versions[-1] if versions else self.directory / "1"
+        make_private_directory(self._version)
+        found = inspect(self._version, self._check, is_counted=self._is_counted)
+        if found.damage:
+            self._replace(found)
+        self._cache = _open_cache(self._version, self._synchronous)
+        self._commits, self._next_key = found.commits, found.next_key
+        if self._is_counted:
+            self._mark = Mark(self._version)
+            self._mark.open(self._commits)
+        log = self._version / f"{DATABASE_NAME}-wal"
+        self._files = {path: identity(path) for path in (self._version / DATABASE_NAME, log)}
+        for directory in (self._version, self.directory, self.directory.parent):
+            sync_directory(directory)
+        return found.rows
+
+    def _replace(self, found: Inspection) -> None:
+        """Carry what is whole over into a new version, and set the damaged one aside."""
+        damaged, made = self._version, half_made(self.directory)
+        shutil.rmtree(made, ignore_errors=True)
+        make_private_directory(made)
+        _fill(made, found, self._synchronous)
+        self._version = self.directory / str(int(damaged.name) + 1)
+        made.rename(self._version)
+        sync_directory(self.directory)
+        self._set_aside(damaged, found.damage)
+
+    def _set_aside(self, version: Path, damage: list[str]) -> None:
+        moved = set_aside(version, self._aside, f"{self.directory.name}-{version.name}")
+        for each in damage:
+            self._report(StorageError(f"found damage in {version}, now in {moved}: {each}"))
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        self._is_changed = True
+        try:
+            with disk_errors("write to", self._version):
+                yield
+        except StorageError as error:
+            self._failure = error
+            raise
+
+    def _count_commit(self) -> None:
+        if self._is_changed and self._is_counted:
+            self._commits += 1
+            self._opened().set(COUNTS_KEY, seal(COUNTS_KEY, orjson.dumps([self._commits, self._next_key])))
+
+    def _check_files(self) -> None:
+        for path, known in self._files.items():
+            if identity(path) != known:
+                raise FileNotFoundError(0, f"{path.name} was deleted or replaced while it was in use")
+
+    @contextmanager
+    def _closing_on_error(self, operation: str) -> Iterator[None]:
+        try:
+            with disk_errors(operation, self._version):
+                yield
+        except BaseException:
+            # A commit that failed leaves its transaction open, and the next one would wait for it for ever.
+            self.close()
+            raise
+
+    def _opened(self) -> ByteCache:
+        if self._cache is None:
+            raise StorageError(f"cannot use the database in {self.directory}: it is closed", transient=True)
+        return self._cache
+
+
+def _open_cache(directory: Path, synchronous: int) -> ByteCache:
+    os.close(open_private_file(directory / DATABASE_NAME))
+    return ByteCache(directory, synchronous=synchronous)
+
+
+def _fill(directory: Path, found: Inspection, synchronous: int) -> None:
+    cache = _open_cache(directory, synchronous)
+    try:
+        with cache.transact():
+            for key, payload in found.rows.items():
+                cache.set(key, seal(key, payload))
+            cache.set(COUNTS_KEY, seal(COUNTS_KEY, orjson.dumps([found.commits, found.next_key])))
+    finally:
+        cache.close()

@@ -1,0 +1,202 @@
+"""Frames of the server, and what they tell the observers of a query."""
+
+from __future__ import annotations
+
+import pytest
+
+from lunora_rx.core.events import FrameIgnored, QueryFailed, SnapshotChanged, TokenExpired, ValueChanged
+from lunora_rx.core.live_queries import GENERIC_FAILURE
+from lunora_rx.core.snapshot import Snapshot, SnapshotStatus
+from lunora_rx.errors import CodecError, ServerError
+from lunora_rx.protocol.wire import TAG
+from tests.core.play import ROWS, PlayedSession
+
+BAD = [TAG, "bigint", "x"]
+
+
+@pytest.fixture
+def played() -> PlayedSession:
+    """A session with one live query, sub_1, sent and not answered."""
+    played = PlayedSession()
+    played.opened_with("q")
+    return played
+
+
+def test_data_gives_one_event_with_the_value(played):
+    """The hot path: one frame in, one event out."""
+    assert played.receive("data", id="sub_1", data=ROWS, cursor=4) == [ValueChanged("q", ROWS, 4, 0)]
+
+
+def test_delta_gives_the_merged_value(played):
+    """A new list each time; a run of deltas has its cursor on the last."""
+    played.receive("data", id="sub_1", data=ROWS, cursor=4)
+    deleted = {"op": "delete", "key": "a", "table": "t"}
+    assert played.receive("delta", id="sub_1", delta=deleted) == [ValueChanged("q", ROWS[1:], 4, 0)]
+    deleted = {"op": "delete", "key": "b", "table": "t"}
+    assert played.receive("delta", id="sub_1", delta=deleted, cursor=6) == [ValueChanged("q", [], 6, 0)]
+
+
+@pytest.mark.parametrize("kind", ["data", "delta", "resume", "settled", "ack", "complete", "error"])
+@pytest.mark.parametrize("named", [{"id": "sub_99"}, {}, {"id": None}])
+def test_frame_for_an_unknown_id_is_silently_ignored(played, kind, named):
+    """A query that was just given up may still be spoken of: that is no fault, and nothing to report."""
+    assert played.receive(kind, data=[], delta=1, cursor=1, **named) == []
+
+
+@pytest.mark.parametrize("kind", ["data", "delta", "resume", "settled", "ack", "complete", "error"])
+@pytest.mark.parametrize("unusable", [5, [], {}, True])
+def test_frame_whose_id_is_no_string_is_reported(played, kind, unusable):
+    """The report names the field and holds nothing of the payload."""
+    (event,) = played.receive(kind, id=unusable, data="canary")
+    assert event == FrameIgnored("", f"frame {kind!r}: 'id' is not a string")
+
+
+def test_data_of_an_equal_scalar_says_nothing(played):
+    """And after a reconnect only that the value is live again."""
+    assert played.receive("data", id="sub_1", data=7, cursor=1) == [ValueChanged("q", 7, 1, 0)]
+    assert played.receive("data", id="sub_1", data=7, cursor=2) == []
+    played.drop()
+    played.reopen()
+    live = Snapshot(SnapshotStatus.LIVE, 7, None, 3)
+    assert played.receive("data", id="sub_1", data=7, cursor=3) == [SnapshotChanged("q", live)]
+
+
+def test_data_of_undefined_is_no_value(played):
+    """Observers of values get nothing; the snapshot says that there is none."""
+    (event,) = played.receive("data", id="sub_1", data=[TAG, "undefined"], cursor=1)
+    assert event == SnapshotChanged("q", Snapshot(SnapshotStatus.LIVE, cursor=1))
+
+
+@pytest.mark.parametrize("kind", ["resume", "settled"])
+def test_position_frame_heals_what_a_drop_made_stale(played, kind):
+    """Only then is there something to tell."""
+    played.receive("data", id="sub_1", data=ROWS, cursor=4, epoch="e")
+    assert played.receive(kind, id="sub_1", cursor=5) == []
+    assert played.drop() == [SnapshotChanged("q", Snapshot(SnapshotStatus.STALE, ROWS, None, 5))]
+    played.reopen()
+    live = Snapshot(SnapshotStatus.LIVE, ROWS, None, 6)
+    assert played.receive(kind, id="sub_1", cursor=6) == [SnapshotChanged("q", live)]
+
+
+def test_resume_acknowledges_and_settled_does_not(played):
+    """One who joins an acknowledged query need not ask again."""
+    played.receive("settled", id="sub_1")
+    played.subscribe("q")
+    assert played.sent_ids() == ["sub_1"]
+    played.receive("resume", id="sub_1")
+    played.subscribe("q")
+    assert played.sent_ids() == []
+
+
+@pytest.mark.parametrize("kind", ["resume", "settled"])
+def test_position_frame_of_the_wrong_type_is_reported_and_acknowledges_nothing(played, kind):
+    """A later frame can still heal the query."""
+    (event,) = played.receive(kind, id="sub_1", cursor="canary")
+    assert event == FrameIgnored("", "'cursor' is not an integer")
+    assert not played.session.subscriptions.get("q").is_acked
+
+
+def test_value_that_does_not_decode_fails_its_query_and_is_asked_for_once(played):
+    """A permanently bad value must not loop; the other queries live on."""
+    played.subscribe("other")
+    played.receive("data", id="sub_1", data=ROWS, cursor=4, epoch="e")
+    played.sent()
+    (event,) = played.receive("data", id="sub_1", data=BAD, cursor=5)
+    assert isinstance(event, QueryFailed)
+    assert (event.snapshot.status, event.snapshot.value, event.snapshot.cursor) == (SnapshotStatus.STALE, ROWS, 4)
+    assert isinstance(event.snapshot.error, CodecError)
+    (asked,) = played.sent()
+    assert "sinceSeq" not in asked["query"]
+    played.receive("ack", id="sub_1")
+    assert len(played.receive("data", id="sub_1", data=BAD, cursor=5)) == 1
+    assert played.sent() == []
+    assert played.receive("data", id="sub_2", data=[]) == [ValueChanged("other", [], None, 0)]
+
+
+def test_value_that_does_not_decode_is_asked_for_once_an_open(played):
+    """Asking cold on open is that once: the answer that is bad again is not asked for a third time."""
+    for _ in range(2):
+        played.receive("data", id="sub_1", data=BAD)
+        played.drop()
+        (connect, asked) = played.reopen()
+        assert (connect["type"], "sinceSeq" in asked["query"]) == ("connect", False)
+        played.receive("data", id="sub_1", data=BAD)
+        assert played.sent() == []
+
+
+def test_value_that_decodes_again_heals_its_query(played):
+    """Deltas are ignored until then."""
+    played.receive("data", id="sub_1", data=BAD)
+    assert played.receive("delta", id="sub_1", delta={"op": "delete", "key": "a", "table": "t"}) == []
+    assert played.receive("data", id="sub_1", data=ROWS, cursor=9) == [ValueChanged("q", ROWS, 9, 0)]
+    assert played.session.subscriptions.get("q").result.error is None
+
+
+def test_delta_that_cannot_be_merged_is_asked_for_whole(played):
+    """The value stays on screen as stale, without a position; more deltas ask no more."""
+    played.receive("ack", id="sub_1")
+    played.receive("data", id="sub_1", data=5, cursor=4, epoch="e")
+    deleted = {"op": "delete", "key": "a", "table": "t"}
+    stale = SnapshotChanged("q", Snapshot(SnapshotStatus.STALE, 5))
+    assert played.receive("delta", id="sub_1", delta=deleted, cursor=5) == [stale]
+    (asked,) = played.sent()
+    assert (asked["id"], "sinceSeq" in asked["query"]) == ("sub_1", False)
+    assert not played.session.subscriptions.get("q").is_acked
+    assert played.receive("delta", id="sub_1", delta=deleted, cursor=6) == []
+    assert played.sent() == []
+
+
+@pytest.mark.parametrize(
+    ("body", "message", "code"),
+    [
+        ({"message": "no", "error": {"code": "FORBIDDEN", "message": "inner"}}, "no", "FORBIDDEN"),
+        ({"error": {"code": "FORBIDDEN", "message": "inner"}}, "inner", "FORBIDDEN"),
+        ({"error": {"code": "X"}}, GENERIC_FAILURE, "X"),
+        ({"message": "no"}, "no", None),
+        ({}, GENERIC_FAILURE, None),
+        ({"error": "text"}, GENERIC_FAILURE, None),
+        ({"error": None, "message": None}, GENERIC_FAILURE, None),
+    ],
+)
+def test_error_fails_its_query_with_the_best_message_there_is(played, body, message, code):
+    """The outer message, else the inner, else a general one; the value stays."""
+    played.receive("data", id="sub_1", data=ROWS)
+    (event,) = played.receive("error", id="sub_1", **body)
+    assert (event.key, event.snapshot.status, event.snapshot.value) == ("q", SnapshotStatus.FAILED, ROWS)
+    assert isinstance(event.snapshot.error, ServerError)
+    assert (event.snapshot.error.message, event.snapshot.error.code) == (message, code)
+
+
+def test_error_keeps_the_registration(played):
+    """It is sent again on the next open."""
+    played.receive("error", id="sub_1", error={"code": "FORBIDDEN"})
+    played.drop()
+    played.reopen()
+    assert played.receive("data", id="sub_1", data=ROWS) == [ValueChanged("q", ROWS, None, 0)]
+
+
+def test_error_that_says_token_expired_tells_the_token_listeners_only(played):
+    """The query it may name is not failed."""
+    expired = {"code": "TOKEN_EXPIRED", "message": "expired"}
+    assert played.receive("error", id="sub_1", error=expired) == [TokenExpired("")]
+    assert played.receive("error", error=expired) == [TokenExpired("")]
+
+
+def test_complete_fails_its_query_and_is_not_revived_before_the_next_open(played):
+    """The server cancelled it; asking at once would be cancelled again."""
+    played.receive("ack", id="sub_1")
+    (event,) = played.receive("complete", id="sub_1")
+    assert isinstance(event, QueryFailed)
+    assert event.snapshot.error.code == "SUBSCRIPTION_CANCELLED"
+    assert played.sent() == []
+    played.drop()
+    assert [each["type"] for each in played.reopen()] == ["connect", "subscribe"]
+
+
+def test_socket_that_is_lost_makes_live_values_stale_and_nothing_else():
+    """A failed query stays failed, a pending one pending; the values stay."""
+    played = PlayedSession()
+    played.opened_with("live", "failed", "pending")
+    played.receive("data", id="sub_1", data=ROWS)
+    played.receive("error", id="sub_2")
+    assert played.drop() == [SnapshotChanged("live", Snapshot(SnapshotStatus.STALE, ROWS))]

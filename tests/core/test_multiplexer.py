@@ -1,0 +1,257 @@
+"""All shards and calls of one client as one object."""
+
+from __future__ import annotations
+
+from math import inf
+from typing import Any
+
+import pytest
+
+from lunora_rx.core.backoff import Backoff
+from lunora_rx.core.connection import Timing
+from lunora_rx.core.events import (
+    BatchSettled,
+    CallSettled,
+    CloseSocket,
+    OpenSocket,
+    StatusChanged,
+    SubscriptionClosed,
+    ValueChanged,
+)
+from lunora_rx.core.multiplexer import CoreOptions, Multiplexer
+from lunora_rx.core.snapshot import Snapshot, SnapshotStatus, Status
+from lunora_rx.errors import ClientClosedError
+from lunora_rx.protocol.rpc import Accepted, HttpReply, Refused, RpcCall
+from tests.core.play import frame, parsed
+
+
+@pytest.fixture
+def core() -> Multiplexer:
+    """The core of a client whose delays are 1, 2, 4 … seconds."""
+    return Multiplexer(CoreOptions("client-1", backoff=Backoff(1, 8, "none"), context={"tab": 1}), lambda: 0.5)
+
+
+def subscribe(core: Multiplexer, name: str, shard: str = "", now: float = 0.0) -> Snapshot[Any]:
+    return core.subscribe(f"{name}@{shard}", f"{name}:list", {}, shard, now)
+
+
+def unsubscribe(core: Multiplexer, name: str, shard: str = "", now: float = 0.0) -> None:
+    core.unsubscribe(f"{name}@{shard}", shard, now)
+
+
+def opened(core: Multiplexer, *shards: str, now: float = 0.0) -> None:
+    """Open the sockets of shards, and forget what that took."""
+    for shard in shards:
+        core.connect(shard, now)
+        core.receive_opened(shard, now)
+        core.take_frames(shard)
+    core.take_events()
+
+
+def statuses(core: Multiplexer) -> list[Status]:
+    """Take the events, and return the statuses among them."""
+    return [event.status for event in core.take_events() if isinstance(event, StatusChanged)]
+
+
+def test_shards_are_independent_and_ids_are_the_clients(core):
+    """Each has its own socket and frames; the ids count through."""
+    subscribe(core, "a")
+    subscribe(core, "b", "room")
+    assert core.take_events() == [OpenSocket(""), StatusChanged(Status.CONNECTING), OpenSocket("room")]
+    core.receive_opened("room", 0.0)
+    assert core.shards_to_send() == ["room"]
+    connect, asked = map(parsed, core.take_frames("room"))
+    assert connect == {
+        "type": "connect",
+        "id": "connect",
+        "clientId": "client-1",
+        "caps": ["pageDelta"],
+        "context": {"tab": 1},
+    }
+    assert asked["id"] == "sub_2"
+    assert core.shards_to_send() == []
+
+
+def test_subscribing_returns_what_is_known(core):
+    """A second one sees the value of the first."""
+    assert subscribe(core, "a") == Snapshot()
+    opened(core, "")
+    core.receive_text("", frame("data", id="sub_1", data=[1], cursor=3), 0.0)
+    assert core.take_events() == [ValueChanged("a@", [1], 3, 0)]
+    assert subscribe(core, "a") == Snapshot(SnapshotStatus.LIVE, [1], None, 3)
+    assert core.find("a@", "").ref_count == 2
+    assert core.find("a@", "room") is None
+
+
+def test_status_follows_the_best_of_all_sockets(core):
+    """Idle, connecting, connected while any is open, offline when all wait; only changes are told."""
+    assert core.status is Status.IDLE
+    subscribe(core, "a")
+    subscribe(core, "b", "room")
+    assert statuses(core) == [Status.CONNECTING]
+    core.receive_opened("", 0.0)
+    core.receive_opened("room", 0.0)
+    assert statuses(core) == [Status.CONNECTED]
+    core.receive_closed("", None, 0.0)
+    assert statuses(core) == []
+    core.receive_closed("room", None, 0.0)
+    assert statuses(core) == [Status.OFFLINE]
+    core.handle_deadline(1.0)
+    assert statuses(core) == [Status.CONNECTING]
+    core.close()
+    assert statuses(core) == [Status.IDLE]
+
+
+def test_deadline_is_the_first_of_all_shards(core):
+    """Infinite without any; a shard that is not due is left alone."""
+    assert core.next_deadline() == inf
+    core.connect("", 0.0)
+    core.connect("room", 3.0)
+    assert core.next_deadline() == 10.0
+    core.take_events()
+    core.handle_deadline(10.0)
+    assert core.take_events() == [CloseSocket("")]
+    assert core.next_deadline() == 11.0
+
+
+def test_idle_shard_is_removed_and_remembered_as_connected(core):
+    """Opened again it starts with that knowledge, and with nothing of what was."""
+    opened(core, "room")
+    subscribe(core, "a", "room")
+    unsubscribe(core, "a", "room", now=1.0)
+    core.take_events()
+    core.handle_deadline(6.0)
+    assert core.take_events() == [CloseSocket("room"), StatusChanged(Status.IDLE)]
+    assert (core.sessions, core.next_deadline()) == ({}, inf)
+    core.connect("room", 7.0)
+    assert core.sessions["room"].connection.was_ever_connected
+    core.connect("hall", 7.0)
+    assert not core.sessions["hall"].connection.was_ever_connected
+
+
+def test_shard_that_never_connected_is_not_remembered(core):
+    """Whether its server exists is not known."""
+    subscribe(core, "a", "room")
+    unsubscribe(core, "a", "room")
+    core.handle_deadline(5.0)
+    core.connect("room", 6.0)
+    assert not core.sessions["room"].connection.was_ever_connected
+
+
+def test_shard_that_is_gone_takes_no_more(core):
+    """What a late task still says of it is ignored, giving up twice is silent."""
+    opened(core, "room")
+    core.handle_deadline(5.0)
+    core.take_events()
+    core.receive_text("room", frame("data", id="sub_1"), 6.0)
+    core.receive_opened("room", 6.0)
+    core.receive_closed("room", 4001, 6.0)
+    unsubscribe(core, "a", "room")
+    core.refresh("a@room", "room", 6.0)
+    assert (core.take_events(), core.sessions) == ([], {})
+
+
+def test_linger_of_the_options_is_each_shards():
+    """A query outlives its last observer by it."""
+    core = Multiplexer(CoreOptions("client-1", timing=Timing(0, 0), linger=2.0), lambda: 0.5)
+    subscribe(core, "a")
+    unsubscribe(core, "a", now=1.0)
+    assert core.next_deadline() == 3.0
+    core.take_events()
+    core.handle_deadline(3.0)
+    assert core.take_events() == [SubscriptionClosed("a@")]
+
+
+def test_refresh_reaches_the_shard(core):
+    """The whole value is asked for again."""
+    subscribe(core, "a")
+    opened(core, "")
+    core.refresh("a@", "", 0.0)
+    assert [parsed(text)["id"] for text in core.take_frames("")] == ["sub_1"]
+
+
+def test_restart_reopens_every_socket_by_the_backoff(core):
+    """Each from its own run of attempts."""
+    opened(core, "", "room")
+    core.restart_sockets(0.0)
+    assert core.take_events() == [CloseSocket(""), CloseSocket("room"), StatusChanged(Status.OFFLINE)]
+    core.handle_deadline(1.0)
+    assert core.take_events()[:2] == [OpenSocket(""), OpenSocket("room")]
+
+
+def test_frames_are_counted_over_all_sockets_past_ones_too(core):
+    """A number for bug reports."""
+    opened(core, "", "room")
+    for shard in ("", "room", "room"):
+        core.receive_text(shard, "lunora-pong", 0.0)
+    core.handle_deadline(5.0)
+    assert (list(core.sessions), core.frames_received) == ([""], 3)
+
+
+def test_frame_that_changes_nothing_for_the_driver_asks_for_no_drain(core):
+    """The hot path: only frames to send or another deadline are worth a look."""
+    subscribe(core, "a")
+    opened(core, "")
+    core.receive_text("", frame("ack", id="sub_1"), 1.0)
+    core.has_more = False
+    core.receive_text("", frame("data", id="sub_1", data=[1]), 2.0)
+    assert not core.has_more
+    core.receive_text("", frame("delta", id="sub_1", delta={"op": "delete", "key": "a", "table": "t"}), 2.0)
+    assert (core.has_more, core.shards_to_send()) == (True, [""])
+
+
+def test_frame_that_moves_the_deadline_asks_for_a_drain(core):
+    """The first proof of health ends the trial period."""
+    core.connect("", 0.0)
+    core.receive_opened("", 0.0)
+    core.take_frames("")
+    core.has_more = False
+    core.receive_text("", frame("identity", subject=None), 1.0)
+    assert (core.has_more, core.next_deadline()) == (True, 30.0)
+
+
+def test_baseline_is_the_highest_cursor_of_the_shard(core):
+    """The default shard counts under both its names; without any position there is none."""
+    assert core.baseline("") is None
+    for number, (name, shard, cursor) in enumerate(
+        [("a", "", 4), ("b", "", 9), ("c", "main", 7), ("d", "room", 20)], 1
+    ):
+        subscribe(core, name, shard)
+        opened(core, shard)
+        core.receive_text(shard, frame("data", id=f"sub_{number}", data=[], cursor=cursor), 0.0)
+    assert [core.baseline(shard) for shard in ("", "main", "room", "hall")] == [9, 7, 20, None]
+    core.calls.cursors.name_default("main")
+    assert core.baseline("main") == 9
+
+
+def test_baseline_of_zero_is_none(core):
+    """The header is absent, never 0."""
+    subscribe(core, "a")
+    opened(core, "")
+    core.receive_text("", frame("data", id="sub_1", data=[], cursor=0), 0.0)
+    assert core.baseline("") is None
+
+
+def test_calls_are_composed_and_settled(core):
+    """Single ones and batches, by their numbers."""
+    first, second = core.call(RpcCall("q:l"), timeout=1.0), core.batch([RpcCall("q:l")], timeout=1.0)
+    assert [request.request_id for request in core.requests_to_send()] == [first, second]
+    core.receive_reply(first, HttpReply(200, {}, b'{"result":1}'))
+    core.receive_reply(second, HttpReply(200, {}, b'{"results":[]}'))
+    assert core.take_events() == [CallSettled(first, Accepted(1)), BatchSettled(second, [None])]
+
+
+def test_close_ends_shards_and_calls(core):
+    """Sockets, queries and calls under way; nothing is due any more, and closing again is silent."""
+    subscribe(core, "a")
+    opened(core, "", "room")
+    number = core.call(RpcCall("q:l"), timeout=1.0)
+    core.close()
+    *events, settled, status = core.take_events()
+    assert events == [CloseSocket(""), SubscriptionClosed("a@"), CloseSocket("room")]
+    assert (settled.request_id, type(settled.outcome)) == (number, Refused)
+    assert isinstance(settled.outcome.error, ClientClosedError)
+    assert status == StatusChanged(Status.IDLE)
+    assert (core.next_deadline(), core.shards_to_send(), core.requests_to_send()) == (inf, [], [])
+    core.close()
+    assert core.take_events() == []

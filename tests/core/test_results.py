@@ -1,0 +1,297 @@
+"""What the frames of one live query do to its value, step by step."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from lunora_rx.core.results import Change, Result, is_unchanged
+from lunora_rx.core.snapshot import Snapshot, SnapshotStatus
+from lunora_rx.errors import CodecError, ProtocolError, ServerError
+from lunora_rx.protocol.values import UNDEFINED, WireBigInt, WireBytes, WireDate, WireMap, WireUrl
+from lunora_rx.protocol.wire import TAG
+
+INSERT = {"op": "insert", "key": "a", "table": "t", "row": {"_id": "a"}}
+NAN = float("nan")
+
+
+def apply(result: Result, kind: str = "data", *, tagged: bool = False, **body: Any) -> Change:
+    """Apply a frame as if it had just been parsed."""
+    frame = {"type": kind, "id": "sub_1", **body}
+    return result.apply_position(frame) if kind in ("resume", "settled") else result.apply_value(frame, tagged=tagged)
+
+
+def held(value: Any = (), cursor: int | None = 5, epoch: str | None = "e") -> Result:
+    """Return a result that holds a value at a position."""
+    result = Result()
+    apply(result, data=list(value) if value == () else value, cursor=cursor, epoch=epoch)
+    return result
+
+
+def test_result_before_the_first_frame_is_pending():
+    """It shows nothing and has no place to resume from."""
+    result = Result()
+    assert result.snapshot == Snapshot(SnapshotStatus.PENDING)
+    assert result.resume_position is None
+
+
+def test_data_replaces_the_base_and_its_position():
+    """The value is live at the cursor of the frame."""
+    result = held([1])
+    assert apply(result, data=[2], cursor=6, epoch="f", lastMutationId=3) is Change.VALUE
+    assert result.snapshot == Snapshot(SnapshotStatus.LIVE, [2], None, 6)
+    assert (result.base, result.resume_position, result.last_mutation_id) == ([2], (6, "f"), 3)
+
+
+def test_data_of_null_is_a_value_even_beside_a_delta():
+    """Only an absent ``data`` makes a data frame look at ``delta``."""
+    result = Result()
+    assert apply(result, data=None, delta=INSERT, cursor=1) is Change.VALUE
+    assert result.shown is None
+    assert result.resume_position == (1, None)
+
+
+def test_data_frame_without_data_applies_its_delta():
+    """An older server sends deltas so."""
+    result = held()
+    assert apply(result, "data", delta=INSERT, cursor=6) is Change.VALUE
+    assert (result.base, result.cursor) == ([{"_id": "a"}], 6)
+
+
+def test_frame_with_neither_data_nor_delta_is_undecodable():
+    """The base is behind, and the error says what is missing."""
+    result = held()
+    assert apply(result, cursor=9) is Change.FAILED
+    assert (result.status, result.cursor, result.is_behind) == (SnapshotStatus.STALE, 5, True)
+    assert result.error.code == "WIRE_DECODE_FAILED"
+
+
+def test_cursor_is_overwritten_and_may_go_back():
+    """After a change of epoch the history starts anew."""
+    result = held()
+    apply(result, data=[], cursor=2, epoch="f")
+    assert result.resume_position == (2, "f")
+
+
+def test_frame_without_a_position_leaves_it():
+    """Only the last frame of a run of deltas carries one."""
+    result = held()
+    apply(result, "delta", delta=INSERT)
+    assert result.resume_position == (5, "e")
+
+
+def test_last_mutation_id_only_grows():
+    """An older acknowledgement says nothing new."""
+    result = held()
+    for seen, expected in [(4, 4), (2, 4), (None, 4), (7, 7)]:
+        apply(result, data=[], lastMutationId=seen)
+        assert result.last_mutation_id == expected
+
+
+@pytest.mark.parametrize("payload", [[1], {"a": 1}, None, "text", {"op": "insert", "key": 1, "table": "t"}])
+def test_delta_that_is_no_row_change_replaces_the_value(payload):
+    """Whatever it is, it is the value."""
+    result = held([0])
+    assert apply(result, "delta", delta=payload, cursor=6) is Change.VALUE
+    assert (result.base, result.cursor) == (payload, 6)
+
+
+def test_delta_merges_into_the_base_without_changing_it():
+    """Observers hold the old list."""
+    result = held()
+    before = result.base
+    apply(result, "delta", delta=INSERT)
+    assert (before, result.shown) == ([], [{"_id": "a"}])
+
+
+def test_row_change_before_any_base_is_shown_raw_and_is_no_place_to_resume():
+    """A cursor beside it would be answered by a bare resume, leaving the raw change on screen for ever."""
+    result = Result()
+    assert apply(result, "delta", delta=INSERT, cursor=5, epoch="e", lastMutationId=2) is Change.VALUE
+    assert (result.shown, result.resume_position, result.last_mutation_id) == (INSERT, None, 2)
+    assert apply(result, "delta", delta=INSERT) is Change.BEHIND
+
+
+def test_delta_that_cannot_be_merged_keeps_the_value_and_forgets_the_position():
+    """Later deltas are ignored until a whole value arrives."""
+    result = held([1])
+    assert apply(result, "delta", delta=INSERT, cursor=6) is Change.BEHIND
+    assert result.snapshot == Snapshot(SnapshotStatus.STALE, [1])
+    assert (result.cursor, result.epoch, result.resume_position) == (None, None, None)
+    assert apply(result, "delta", delta=INSERT, cursor=7) is Change.NOTHING
+    assert apply(result, data=[2], cursor=8) is Change.VALUE
+    assert (result.status, result.is_behind, result.cursor) == (SnapshotStatus.LIVE, False, 8)
+
+
+@pytest.mark.parametrize("kind", ["data", "delta"])
+def test_frame_that_does_not_decode_advances_nothing(kind):
+    """Value, cursor, epoch and mutation stay; deltas are ignored until a decodable value arrives."""
+    result = held([1])
+    bad = {kind: [TAG, "bigint", "x"], "cursor": 9, "epoch": "f", "lastMutationId": 9}
+    assert apply(result, kind, tagged=True, **bad) is Change.FAILED
+    assert (result.shown, result.cursor, result.epoch, result.last_mutation_id) == ([1], 5, "e", 0)
+    assert isinstance(result.error, CodecError)
+    assert (result.error.code, result.error.path) == ("WIRE_DECODE_FAILED", kind)
+    assert str(result.error).count(f"{kind}:") == 1
+    assert apply(result, "delta", delta=INSERT, cursor=10) is Change.NOTHING
+    assert (result.resume_position, result.cursor) == (None, 5)
+    assert apply(result, data=[], cursor=11) is Change.VALUE
+    assert (result.error, result.resume_position) == (None, (11, "e"))
+
+
+@pytest.mark.parametrize(
+    "position",
+    [{"cursor": "5"}, {"cursor": 5.0}, {"cursor": True}, {"epoch": 1.5}, {"epoch": []}, {"lastMutationId": "1"}],
+)
+@pytest.mark.parametrize("kind", ["data", "delta"])
+def test_position_of_the_wrong_type_refuses_the_whole_frame(kind, position):
+    """Nothing advances: a value without its position could not be resumed from."""
+    result = held([1])
+    assert apply(result, kind, **{kind: [2]}, **position) is Change.FAILED
+    assert (result.shown, result.resume_position, result.is_behind) == ([1], None, True)
+
+
+def test_tags_of_a_frame_that_can_hold_them_are_decoded():
+    """In data and in the rows of deltas."""
+    result = Result()
+    apply(result, data=[{"_id": "b", "n": [TAG, "bigint", "7"]}], tagged=True)
+    apply(result, "delta", delta={**INSERT, "row": {"_id": "a", "n": [TAG, "bigint", "8"]}}, tagged=True)
+    assert result.shown == [{"_id": "b", "n": WireBigInt(7)}, {"_id": "a", "n": WireBigInt(8)}]
+    assert type(result.shown[1]["n"]) is WireBigInt
+
+
+def test_data_that_decodes_to_undefined_has_no_place_to_resume():
+    """A cursor without a value would be answered by a bare resume."""
+    result = held([1])
+    assert apply(result, data=[TAG, "undefined"], tagged=True, cursor=6) is Change.VALUE
+    assert (result.snapshot.has_value, result.resume_position) == (False, None)
+
+
+@pytest.mark.parametrize("kind", ["resume", "settled"])
+def test_position_frame_moves_the_position_and_keeps_the_value(kind):
+    """The server says that the value holds up to there."""
+    result = held([1])
+    assert apply(result, kind, cursor=9, epoch="f") is Change.NOTHING
+    assert (result.shown, result.resume_position) == ([1], (9, "f"))
+    assert apply(result, kind) is Change.NOTHING
+    assert result.resume_position == (9, "f")
+
+
+def test_mutation_of_a_settled_frame_counts_and_that_of_a_resume_does_not():
+    """As the protocol has it."""
+    result = held()
+    apply(result, "resume", lastMutationId=7)
+    assert result.last_mutation_id == 0
+    apply(result, "settled", lastMutationId=7)
+    apply(result, "settled", lastMutationId=3)
+    assert result.last_mutation_id == 7
+
+
+@pytest.mark.parametrize("kind", ["resume", "settled"])
+def test_position_frame_heals_a_stale_value(kind):
+    """After a reconnect nothing else may come for long."""
+    result = held([1])
+    assert result.go_stale() is Change.STATUS
+    assert apply(result, kind, cursor=6) is Change.STATUS
+    assert result.snapshot == Snapshot(SnapshotStatus.LIVE, [1], None, 6)
+
+
+@pytest.mark.parametrize("kind", ["resume", "settled"])
+def test_position_frame_of_the_wrong_type_is_refused_and_changes_nothing(kind):
+    """Whoever reads the frames reports it."""
+    result = held([1])
+    with pytest.raises(ProtocolError, match="cursor"):
+        apply(result, kind, cursor="9")
+    assert result.resume_position == (5, "e")
+
+
+@pytest.mark.parametrize("kind", ["resume", "settled"])
+def test_position_frame_for_a_value_that_is_behind_moves_nothing(kind):
+    """It would carry the cursor past the gap."""
+    result = held([1])
+    result.fail_behind(CodecError("x"))
+    assert apply(result, kind, cursor=9, lastMutationId=9) is Change.NOTHING
+    assert (result.cursor, result.status, result.last_mutation_id) == (5, SnapshotStatus.STALE, 0)
+
+
+@pytest.mark.parametrize("kind", ["resume", "settled"])
+def test_position_frame_without_a_value_makes_nothing_live(kind):
+    """There is nothing that it could vouch for."""
+    result = Result()
+    assert apply(result, kind, cursor=9) is Change.NOTHING
+    assert result.snapshot == Snapshot()
+
+
+def test_failure_keeps_the_value_and_is_healed_by_the_next_one():
+    """The query stays registered at the server."""
+    result, error = held([1]), ServerError("no", code="FORBIDDEN")
+    assert result.fail(error) is Change.FAILED
+    assert result.snapshot == Snapshot(SnapshotStatus.FAILED, [1], error, 5)
+    assert result.go_stale() is Change.NOTHING
+    assert apply(result, data=[1]) is Change.VALUE
+    assert (result.status, result.error) == (SnapshotStatus.LIVE, None)
+
+
+def test_scalar_that_is_delivered_again_changes_only_the_status():
+    """Containers are told apart by identity, scalars by value."""
+    result = held(7)
+    assert apply(result, data=7, cursor=6) is Change.NOTHING
+    result.go_stale()
+    assert apply(result, data=7, cursor=7) is Change.STATUS
+    assert result.cursor == 7
+
+
+def test_position_that_is_forgotten_leaves_the_value():
+    """The next subscribe frame asks for the whole of it."""
+    result = held([1])
+    result.forget_position()
+    assert (result.shown, result.resume_position) == ([1], None)
+
+
+DATE = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        (1, 1, True),
+        (1, 1.0, True),
+        (1, 2, False),
+        (0.0, -0.0, True),
+        (NAN, float("nan"), True),
+        (1, True, False),
+        (0, False, False),
+        (True, True, True),
+        ("a", "a", True),
+        ("1", 1, False),
+        (None, None, True),
+        (None, 0, False),
+        (None, UNDEFINED, False),
+        (WireBigInt(1), WireBigInt(1), True),
+        (WireBigInt(1), 1, False),
+        (WireUrl("x:"), WireUrl("x:"), True),
+        (WireUrl("x:"), "x:", False),
+        (b"a", b"a", True),
+        (b"a", b"b", False),
+        (WireBytes(b"aa", "Int8Array"), WireBytes(b"aa", "Int8Array"), True),
+        (DATE, DATE.replace(), True),
+        (WireDate(NAN), WireDate(NAN), True),
+        (WireDate(1e15), WireDate(2e15), False),
+        ([], [], False),
+        ({}, {}, False),
+        ([1], 1, False),
+        (1, [1], False),
+        (WireMap([]), WireMap([]), False),
+    ],
+)
+def test_value_is_unchanged_only_as_the_same_object_or_an_equal_scalar_of_its_kind(old, new, expected):
+    """A container may hold what compares equal and is not: it is published again."""
+    assert is_unchanged(old, new) is expected
+
+
+def test_container_is_unchanged_as_itself():
+    """A resume delivers the same object."""
+    rows: list[Any] = []
+    assert is_unchanged(rows, rows)

@@ -1,0 +1,67 @@
+"""Every value that each query of the model has had at the server, by position."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lunora_rx.devserver import App, Backend
+from lunora_rx.devserver.answers import Answer
+from lunora_rx.protocol import decode_wire, encode_wire
+from tests.model.app import QUERIES
+
+FAILED = object()
+"""Stands for the value of a query that fails."""
+
+
+class History:
+    """The server's side of the story: what a fresh query gave after each commit."""
+
+    def __init__(self, app: App, backend: Backend) -> None:
+        self._backend = backend
+        self._functions = {
+            name: (app.functions[path], app.functions[path].bind(encode_wire(args)))
+            for name, (path, args) in QUERIES.items()
+        }
+        self._ordinals: dict[tuple[str, Any, int], int] = {}
+        self._values: dict[tuple[int, str], Any] = {}
+        self._texts: dict[tuple[str, str], tuple[str, Any]] = {}
+
+    def note(self, shard: str) -> None:
+        """Note what the shard's queries give now, unless this position is known."""
+        position = self._position(shard)
+        if position not in self._ordinals:
+            ordinal = self._ordinals[position] = len(self._ordinals)
+            for name in QUERIES:
+                self._values[ordinal, name] = self._run(shard, name)
+
+    def now(self, shard: str, name: str) -> Any:
+        """Return what a fresh query gives, ``FAILED`` if it fails."""
+        return self._run(shard, name)
+
+    def ordinal(self, shard: str, epoch: Any, cursor: int) -> int:
+        """Return the place of a position in the story; it grows from commit to commit and over epochs."""
+        assert (shard, epoch, cursor) in self._ordinals, f"the server was never at {epoch}:{cursor} in {shard!r}"
+        return self._ordinals[shard, epoch, cursor]
+
+    def find(self, shard: str, epoch: Any, cursor: int) -> int:
+        """Return the place of a position; -1 for one that the epoch does not know, being older."""
+        return self._ordinals.get((shard, epoch, cursor), -1)
+
+    def value(self, ordinal: int, name: str) -> Any:
+        """Return what a query gave at a place in the story."""
+        return self._values[ordinal, name]
+
+    def _position(self, shard: str) -> tuple[str, Any, int]:
+        found = self._backend.shard(shard)
+        return shard, found.epoch, found.cursor
+
+    def _run(self, shard: str, name: str) -> Any:
+        function, args = self._functions[name]
+        answer = self._backend.shard(shard).run_query(function, args, None).answer
+        if not isinstance(answer, Answer):
+            return FAILED
+        text, value = self._texts.get((shard, name), ("", None))
+        if text != answer.text:
+            value = decode_wire(answer.tree)
+            self._texts[shard, name] = (answer.text, value)
+        return value

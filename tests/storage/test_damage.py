@@ -1,0 +1,253 @@
+"""Damaged databases: set aside, reported, and as much as is whole carried over."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from lunora_rx.errors import StorageError
+from lunora_rx.storage.bytes_disk import UNREADABLE, ByteCache
+from lunora_rx.storage.disk_store import DiskQueue
+from tests.storage.disk import Reports, damaged, database, execute, filled, ids, opened, record
+
+_INSERT = "INSERT INTO Cache(key, raw, store_time, access_time, mode, filename, value) VALUES (?, ?, 0, 0, ?, ?, ?)"
+
+
+class Planted:
+    """Leaves a file behind when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+def test_flipped_byte_in_a_record_costs_that_record(tmp_path):
+    """The checksum finds it: it is reported, the others stay in order, and nothing is deleted."""
+    path = filled(tmp_path, "m1", "m2-flip-me", "m3")
+    before = path.read_bytes()
+    assert before.count(b"m2-flip-me") == 1
+    path.write_bytes(before.replace(b"m2-flip-me", b"m2-flip-ne"))
+    with opened(tmp_path, reports := Reports()) as queue:
+        assert ids(queue) == ["m1", "m3"]
+        queue.append(record("m4"))
+    assert len(reports) == 1
+    assert "does not match its checksum" in reports.text
+    (kept,) = damaged(tmp_path)
+    assert b"m2-flip-ne" in (tmp_path / "damaged" / kept / "cache.db").read_bytes()
+    with opened(tmp_path) as queue:  # reported once
+        assert ids(queue) == ["m1", "m3", "m4"]
+
+
+@pytest.mark.parametrize("place", ["a tenth", "the middle", "the end"])
+def test_truncated_database_is_set_aside(tmp_path, place):
+    """What a cut leaves is read as far as it goes; the client runs on a fresh database."""
+    names = [f"m{number:03d}" for number in range(300)]
+    path = filled(tmp_path, *names)
+    size = path.stat().st_size
+    os.truncate(path, {"a tenth": size // 10, "the middle": size // 2, "the end": size - 100}[place])
+    with opened(tmp_path, reports := Reports()) as queue:
+        left = ids(queue)
+        assert left == sorted(left)
+        assert set(left) <= set(names)
+        queue.append(record("new"))
+    assert reports
+    assert len(damaged(tmp_path)) == 1
+    with opened(tmp_path) as queue:
+        assert ids(queue) == [*left, "new"]
+
+
+@pytest.mark.parametrize("contents", [b"", b"not a database" * 1000, b"\0" * 4096])
+def test_file_that_is_no_database_is_set_aside(tmp_path, contents):
+    """An emptied file opens as a new database in SQLite; here it is noticed."""
+    path = filled(tmp_path, "m1")
+    path.write_bytes(contents)
+    with opened(tmp_path, reports := Reports()) as queue:
+        assert ids(queue) == []
+        queue.append(record("m2"))
+        assert ids(queue) == ["m2"]
+    assert reports
+    assert str(path.parent) in reports.text
+    (kept,) = damaged(tmp_path)
+    assert (tmp_path / "damaged" / kept / "cache.db").read_bytes() == contents
+
+
+def test_deleted_database_is_noticed(tmp_path):
+    """The mark beside it says how far it was."""
+    filled(tmp_path, "m1").unlink()
+    with opened(tmp_path, reports := Reports()) as queue:
+        assert ids(queue) == []
+    assert "commits are missing" in reports.text
+
+
+def test_deleted_log_is_noticed_and_the_rest_carried_over(tmp_path):
+    """A database without its log is a healthy, older one; the mark tells the difference."""
+    source, copy = tmp_path / "source", tmp_path / "copy"
+    filled(source, "m1", "m2")
+    with opened(source) as queue:
+        queue.append(record("m3"))
+        queue.remove(["m1"])
+        shutil.copytree(source, copy)
+    log = database(copy).with_name("cache.db-wal")
+    log.unlink()
+    with opened(copy, reports := Reports()) as queue:
+        assert ids(queue) == ["m1", "m2"]  # m1 again: the server knows its id
+    assert "its latest 2 of 3 commits are missing" in reports.text
+    assert len(damaged(copy)) == 1
+
+
+def test_every_cut_of_the_log_leaves_a_prefix(tmp_path):
+    """As after a power loss: what is left is what was stored first, whole and in order."""
+    source = tmp_path / "source"
+    names = [f"m{number}" for number in range(12)]
+    with opened(source) as queue:
+        for name in names:
+            queue.append(record(name))
+        shutil.copytree(source, tmp_path / "whole")
+    log = database(tmp_path / "whole").with_name("cache.db-wal").read_bytes()
+    page = 4096 + 24
+    lengths = []
+    for frame in range(0, (len(log) - 32) // page + 1, 3):
+        for cut in (-3, 0, 5):
+            copy = tmp_path / f"cut-{frame}-{cut}"
+            shutil.copytree(tmp_path / "whole", copy)
+            os.truncate(database(copy).with_name("cache.db-wal"), max(0, 32 + frame * page + cut))
+            with opened(copy, Reports()) as queue:
+                left = ids(queue)
+            assert left == names[: len(left)]
+            lengths.append(len(left))
+            shutil.rmtree(copy)
+    assert sorted(set(lengths))[-1] > 5
+
+
+@pytest.mark.parametrize("what", ["value", "key"])
+def test_planted_pickle_runs_no_code(tmp_path, what):
+    """A pickled row is reported as damage, and never loaded."""
+    path = filled(tmp_path, "m1")
+    bomb = sqlite3.Binary(pickle.dumps(Planted(tmp_path / "ran")))
+    if what == "value":
+        execute(path, _INSERT, 77, 1, 4, None, bomb)
+    else:
+        execute(path, _INSERT, bomb, 0, 1, None, b"x")
+    with opened(tmp_path, reports := Reports()) as queue:
+        assert ids(queue) == ["m1"]
+    assert "is a pickle" in reports.text
+    assert not (tmp_path / "ran").exists()
+
+
+def test_planted_path_reads_no_file(tmp_path):
+    """A row that names a file is reported as damage, and the file neither read nor deleted."""
+    secret = tmp_path / "secret"
+    secret.write_text("canary")
+    path = filled(tmp_path, "m1")
+    execute(path, _INSERT, 77, 1, 2, str(secret), None)
+    with opened(tmp_path, reports := Reports()) as queue:
+        assert ids(queue) == ["m1"]
+        queue.clear()
+    assert "names a file" in reports.text
+    assert "canary" not in reports.text
+    assert secret.read_text() == "canary"
+
+
+@pytest.mark.parametrize("setting", ["close", "disk_planted", "sqlite_user_version"])
+def test_planted_setting_is_not_obeyed(tmp_path, setting):
+    """Diskcache makes settings into attributes, arguments and pragmas."""
+    path = filled(tmp_path, "m1")
+    execute(path, "INSERT INTO Settings VALUES (?, ?)", setting, 5)
+    with opened(tmp_path, reports := Reports()) as queue:
+        assert ids(queue) == ["m1"]
+        queue.append(record("m2"))
+    assert repr(setting) in reports.text
+
+
+def test_planted_eviction_loses_nothing(tmp_path):
+    """Whoever opens the file can change its policy and size; ours win."""
+    path = filled(tmp_path, "m1")
+    for key, value in (("eviction_policy", "least-recently-stored"), ("size_limit", 1), ("cull_limit", 10)):
+        execute(path, "UPDATE Settings SET value = ? WHERE key = ?", value, key)
+    names = [f"n{number}" for number in range(200)]
+    with opened(tmp_path) as queue:
+        for name in names[:5]:
+            queue.append(record(name))
+        with queue.group():
+            for name in names[5:]:
+                queue.append(record(name))
+        assert ids(queue) == ["m1", *names]
+
+
+def test_row_under_the_key_of_another_is_noticed(tmp_path):
+    """The checksum covers the key."""
+    path = filled(tmp_path, "m1", "m2")
+    execute(path, "DELETE FROM Cache WHERE key = 1")
+    execute(path, "UPDATE Cache SET key = 1 WHERE key = 2")
+    with opened(tmp_path, reports := Reports()) as queue:
+        assert ids(queue) == []
+    assert "does not match its checksum" in reports.text
+
+
+def test_row_damaged_while_open_is_skipped_and_reported(tmp_path):
+    """A load reads what is there now."""
+    with opened(tmp_path, reports := Reports()) as queue:
+        for name in ("m1", "m2", "m3"):
+            queue.append(record(name))
+        execute(database(tmp_path), "UPDATE Cache SET value = ? WHERE key = 1", sqlite3.Binary(b"00000000 {}"))
+        execute(database(tmp_path), "UPDATE Cache SET mode = 4 WHERE key = 2")
+        assert ids(queue) == ["m3"]
+    assert "does not match its checksum" in reports.text
+    assert "is not one of this library" in reports.text
+
+
+def test_killed_while_replacing_finishes_at_the_next_opening(tmp_path):
+    """Two versions side by side: the newer holds everything, the older one was about to be moved away."""
+    path = filled(tmp_path, "m1", "m2")
+    version = path.parent
+    shutil.copytree(version, version.with_name("2"))
+    shutil.copytree(version, version.with_name("half-made"))
+    with opened(tmp_path, reports := Reports()) as queue:
+        assert ids(queue) == ["m1", "m2"]
+    assert len(damaged(tmp_path)) == 1
+    assert len(reports) == 1
+
+
+def test_byte_cache_reads_planted_rows_as_unreadable(tmp_path):
+    """The second line: rows planted while the database is open."""
+    cache = ByteCache(tmp_path, synchronous=1)
+    bomb = sqlite3.Binary(pickle.dumps(Planted(tmp_path / "ran")))
+    execute(tmp_path / "cache.db", _INSERT, 1, 1, 4, None, bomb)
+    execute(tmp_path / "cache.db", _INSERT, 2, 1, 2, "cache.db", None)
+    execute(tmp_path / "cache.db", _INSERT, bomb, 0, 1, None, b"x")
+    assert cache.get(1) is UNREADABLE
+    assert cache.get(2) is UNREADABLE
+    assert list(cache.iterkeys()) == [1, 2, UNREADABLE]
+    for key, value in ((1, {"a": 1}), (1, "text"), (None, b"x"), ((1,), b"x")):
+        with pytest.raises(TypeError):
+            cache.set(key, value)
+    cache.close()
+    assert not (tmp_path / "ran").exists()
+
+
+def test_symbolic_link_in_place_of_the_database_is_refused(tmp_path):
+    """Nothing outside the directory is opened for writing."""
+    path = filled(tmp_path / "store", "m1")
+    elsewhere = tmp_path / "elsewhere"
+    path.rename(elsewhere)
+    path.symlink_to(elsewhere)
+    with opened(tmp_path / "store", reports := Reports()) as queue:
+        assert ids(queue) == []
+        queue.append(record("m2"))
+    assert "cannot open the database" in reports.text
+
+
+def test_directory_that_diskcache_would_expand_is_refused(tmp_path, monkeypatch):
+    """Diskcache replaces names of environment variables in paths."""
+    monkeypatch.setenv("PLACE", "elsewhere")
+    queue = DiskQueue(tmp_path / "$PLACE", report=Reports())
+    with pytest.raises(StorageError, match="environment variable"):
+        queue.append(record("m1"))
+    assert not (tmp_path / "elsewhere").exists()

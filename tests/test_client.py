@@ -1,0 +1,439 @@
+"""The client's public methods: what goes over the wire, and what is refused at the call."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import json
+import logging
+import os
+import threading
+import traceback
+
+import aiohttp
+import pytest
+import reactivex
+from aiohttp import web
+from reactivex import operators as ops
+
+import lunora_rx
+from lunora_rx import (
+    ActionRef,
+    Backoff,
+    ClientClosedError,
+    CodecError,
+    LunoraClient,
+    LunoraError,
+    MutationRef,
+    QueryRef,
+    ServerError,
+    Status,
+    StreamRef,
+    TransportError,
+    api,
+)
+from tests.support import Recorder, turn, until
+
+CANARY = "canary-4711"
+
+
+class Bookmarks:
+    """A bookmark store in memory."""
+
+    def __init__(self, value=None, error=None):
+        self.value = value
+        self.error = error
+
+    def get(self):
+        """Return the bookmark."""
+        return self.value
+
+    def set(self, value):
+        """Remember a bookmark, or fail."""
+        if self.error:
+            raise self.error
+        self.value = value
+
+
+async def test_client_calls_go_to_their_place_with_their_headers(server, no_tasks_left):
+    """A query carries the bearer and no key; a write carries its key and the client's id."""
+    async with server.client(auth_token="bearer", client_id="me") as client:
+        client.query(api.messages.list, {"n": 1}, shard="s")
+        client.mutation(MutationRef("messages:send"), mutation_id="key")
+        client.action(ActionRef("mail:send"))
+        query, mutation, action = [await server.call() for _ in range(3)]
+        for call in (query, mutation, action):
+            call.reply({"result": 1})
+    assert (query.request.method, query.request.url) == ("POST", "http://server.test/_lunora/rpc")
+    assert query.body == {"args": {"n": 1}, "functionPath": "messages:list", "shardKey": "s"}
+    assert query.headers == {"content-type": "application/json", "authorization": "Bearer bearer"}
+    assert mutation.headers["x-lunora-mutation-id"] == "key"
+    assert mutation.headers["x-lunora-client-id"] == "me"
+    assert "x-lunora-mutation-id" not in action.headers
+
+
+async def test_client_set_auth_token_is_used_from_then_on(server, no_tasks_left):
+    """A new bearer goes with the next call; ``None`` sends none."""
+    async with server.client(auth_token="old") as client:
+        seen = []
+        for token in ("new", None):
+            client.set_auth_token(token)
+            client.query("a:b")
+            call = await server.call()
+            seen.append(call.headers.get("authorization"))
+            call.reply({"result": 1})
+    assert seen == ["Bearer new", None]
+
+
+async def test_client_cookie_auth_sends_the_origin(server, no_tasks_left):
+    """The server's cross-site guard needs it."""
+    async with server.client(cookie_auth=True) as client:
+        client.query("a:b")
+        call = await server.call()
+        assert call.headers["origin"] == "http://server.test"
+        call.reply({"result": 1})
+
+
+async def test_client_commit_cursor_is_demanded_of_the_next_read(server, client):
+    """After a write, reads of its shard ask for a replica that has seen it; other shards do not."""
+    mutation = client.mutation("a:set", shard="s")
+    (await server.call()).reply({"result": 1, "commitCursor": 7})
+    await mutation
+    for shard, expected in (("s", "7"), ("other", None), (None, None)):
+        client.query("a:b", shard=shard)
+        call = await server.call()
+        assert call.headers.get("x-lunora-min-seq") == expected
+        call.reply({"result": 1})
+
+
+async def test_client_baseline_goes_with_a_write(server, client):
+    """A write says how far the live queries of its shard have seen; without one it says nothing."""
+    client.mutation("a:set")
+    call = await server.call()
+    assert "x-lunora-base-seq" not in call.headers
+    call.reply({"result": 1})
+    client.live("a:b").subscribe(Recorder())
+    socket, sub = await server.subscribed()
+    await socket.push("data", id=sub, data=1, cursor=12)
+    client.mutation("a:set")
+    call = await server.call()
+    assert call.headers["x-lunora-base-seq"] == "12"
+    call.reply({"result": 1})
+
+
+async def test_client_bookmark_is_kept_and_sent(server, no_tasks_left):
+    """The bookmark of a reply goes with the next request, also of a refusal, and into the store."""
+    store = Bookmarks("b0")
+    async with server.client(bookmarks=store) as client:
+        for sent, received in (("b0", "b1"), ("b1", "b2")):
+            client.query("a:b").subscribe(Recorder())
+            call = await server.call()
+            assert call.headers["x-d1-bookmark"] == sent
+            call.reply({"error": {"code": "NO"}}, status=400, x_d1_bookmark=received)
+            await until(lambda received=received: store.value == received)
+
+
+async def test_client_bookmark_store_that_raises_harms_no_call(server, no_tasks_left, caplog):
+    """The call gets its result, and the failure of the store is logged."""
+    async with server.client(bookmarks=Bookmarks(error=OSError("disk"))) as client:
+        call = client.query("a:b")
+        (await server.call()).reply({"result": 1}, x_d1_bookmark="b1")
+        assert await call == 1
+    assert "the bookmark store raised OSError" in caplog.text
+
+
+async def test_client_connection_context_goes_with_the_introduction(server, no_tasks_left):
+    """The context is in every ``connect`` frame."""
+    async with server.client(connection_context={"page": 1}, client_id="me") as client:
+        client.live("a:b").subscribe(Recorder())
+        async with asyncio.timeout(5):
+            socket = await server._sockets.get()
+        frame = await socket.expect("connect")
+    assert (frame["clientId"], frame["context"], frame["caps"]) == ("me", {"page": 1}, ["pageDelta"])
+
+
+async def test_client_token_expired_names_the_shard(server, client):
+    """A socket closed with 4001 tells whoever listens."""
+    seen = Recorder()
+    client.token_expired.subscribe(seen)
+    client.live("a:b", shard="s").subscribe(Recorder())
+    socket, _ = await server.subscribed()
+    socket.cut(4001)
+    await server.socket()
+    assert seen.values == ["s"]
+
+
+async def test_client_status_follows_the_connection(server, client):
+    """``status`` has the value now, and tells each change once."""
+    seen = Recorder()
+    client.status.subscribe(seen)
+    assert client.status.value is Status.IDLE
+    client.live("a:b").subscribe(Recorder())
+    await server.subscribed()
+    assert seen.values == [Status.IDLE, Status.CONNECTING, Status.CONNECTED]
+
+
+async def test_client_closed_refuses_every_method(server):
+    """Using a closed client says so, whatever is called."""
+    client = server.client()
+    await client.aclose()
+    live = [
+        lambda: client.live("a:b"),
+        lambda: client.live("a:b", reactivex.of({})),
+        lambda: client.query("a:b"),
+        lambda: client.action("a:b"),
+        lambda: client.mutation("a:b"),
+        lambda: client.batch([]),
+        lambda: client.set_auth_token("t"),
+        lambda: client.set_ws_token("t"),
+        lambda: client.scheduler,
+    ]
+    for use in live:
+        with pytest.raises(ClientClosedError) as caught:
+            use()
+        assert caught.value.code == "CLIENT_CLOSED"
+    with pytest.raises(ClientClosedError):
+        async with client:
+            pass
+    assert "closed" in repr(client)
+    assert client.debug()["closed"] is True
+
+
+async def test_client_closed_live_query_refuses_a_refresh(server):
+    """A live query of a closed client cannot be refreshed."""
+    client = server.client()
+    live = client.live("a:b")
+    await client.aclose()
+    with pytest.raises(ClientClosedError):
+        live.refresh()
+
+
+@pytest.mark.parametrize(
+    ("use", "kind", "said"),
+    [
+        (lambda c: c.live(MutationRef("a:b")), TypeError, r"live\(\) takes a query: use client.mutation\(\)"),
+        (lambda c: c.query(ActionRef("a:b")), TypeError, r"query\(\) takes a query: use client.action\(\)"),
+        (lambda c: c.mutation(QueryRef("a:b")), TypeError, r"mutation\(\) takes a mutation: use client.live\(\)"),
+        (lambda c: c.action(StreamRef("a:b")), TypeError, r"action\(\) takes an action: use client.stream\(\)"),
+        (lambda c: c.live(5), TypeError, "function is a string"),
+        (lambda c: c.live("messages"), ValueError, "'messages' is not of the form 'file:function'"),
+        (lambda c: c.live(api.messages), ValueError, "'messages' is not of the form"),
+        (lambda c: c.live("a:b", [1]), TypeError, "args is a dict of arguments by name, not list"),
+        (lambda c: c.live("a:b", {"x": [object()]}), CodecError, r"args.x\[0\].*live\('a:b'\)"),
+        (lambda c: c.query("a:b", {"x": object()}), CodecError, r"args.x.*query\('a:b'\)"),
+        (lambda c: c.mutation("a:b", {"x": object()}), CodecError, r"args.x.*mutation\('a:b'\)"),
+        (lambda c: c.batch([("a:b", {"x": object()})]), CodecError, r"args.x.*call 0"),
+        (lambda c: c.live("a:b", shard=5), TypeError, "shard is a string or None"),
+        (lambda c: c.live("a:b", reactivex.of({}), shard=5), TypeError, "shard is a string or None"),
+        (lambda c: c.live("a:b", shard="\ud800"), ValueError, "shard"),
+        (lambda c: c.query("a:b", timeout=0), ValueError, "timeout"),
+        (lambda c: c.query("a:b", timeout="1"), TypeError, "timeout"),
+        (lambda c: c.mutation("a:b", timeout=float("nan")), ValueError, "timeout"),
+        (lambda c: c.mutation("a:b", mutation_id="a\nb"), ValueError, "mutation_id"),
+        (lambda c: c.mutation("a:b", mutation_id=5), TypeError, "mutation_id"),
+        (lambda c: c.set_auth_token(f"{CANARY}\n"), ValueError, "token"),
+        (lambda c: c.set_ws_token(5), TypeError, "token"),
+    ],
+)
+async def test_client_bad_argument_is_refused_at_the_call(server, client, use, kind, said):
+    """What cannot be is refused where it was written, with its name, and nothing is half done."""
+    with pytest.raises(kind, match=said) as caught:
+        use(client)
+    await turn()
+    assert CANARY not in str(caught.value)
+    assert (server.urls, server.waiting_calls, client.debug()["calls_in_flight"]) == ([], 0, 0)
+    assert "0 calls" in repr(client)
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "named"),
+    [
+        ({"url": 5}, TypeError, "url"),
+        ({"url": "server.test"}, ValueError, "url"),
+        ({"url": "ftp://server.test"}, ValueError, "url"),
+        ({"url": f"server.test?token={CANARY}"}, ValueError, "url"),
+        ({"ws_url": "http://server.test"}, ValueError, "ws_url"),
+        ({"auth_token": f"{CANARY}\r\n"}, ValueError, "auth_token"),
+        ({"auth_token": 5}, TypeError, "auth_token"),
+        ({"ws_token": 5}, TypeError, "ws_token"),
+        ({"client_id": ""}, ValueError, "client_id"),
+        ({"reconnect": 5}, TypeError, "reconnect"),
+        ({"heartbeat_interval": "30"}, TypeError, "heartbeat_interval"),
+        ({"connect_timeout": float("inf")}, ValueError, "connect_timeout"),
+        ({"request_timeout": 0}, ValueError, "request_timeout"),
+        ({"linger": None}, TypeError, "linger"),
+        ({"max_frame_size": 0}, ValueError, "max_frame_size"),
+        ({"max_body_size": 1.5}, TypeError, "max_body_size"),
+        ({"connection_context": object()}, CodecError, "connection_context"),
+        ({"on_error": 5}, TypeError, "on_error"),
+        ({"session": 5}, TypeError, "session"),
+    ],
+)
+def test_client_bad_option_is_named(options, kind, named):
+    """An unusable option is refused when the client is made."""
+    with pytest.raises(kind, match=named) as caught:
+        LunoraClient(**{"url": "http://server.test", **options})
+    assert CANARY not in str(caught.value)
+
+
+def test_client_made_without_a_loop_does_nothing():
+    """Constructing needs no loop and does no I/O."""
+    client = LunoraClient("http://server.test")
+    assert repr(client) == "<LunoraClient http://server.test idle, 0 live, 0 calls>"
+    assert client.live("a:b").snapshot.status == "pending"
+
+
+async def test_client_debug_is_plain_data_without_tokens(server, no_tasks_left):
+    """What a bug report needs can be written as JSON, and holds no secret and no value."""
+    async with server.client(auth_token=CANARY, ws_token=CANARY, bookmarks=Bookmarks(CANARY)) as client:
+        client.live("a:b", {"n": 1}).subscribe(Recorder())
+        socket, sub = await server.subscribed()
+        await socket.push("data", id=sub, data=CANARY)
+        report = json.dumps(client.debug())
+        assert CANARY not in report + repr(client) + repr(vars(client))
+        assert json.loads(report)["has_bearer"] is True
+        assert "a:b" in report
+
+
+async def test_client_on_error_that_raises_is_logged(server, no_tasks_left, caplog):
+    """The hook for errors may fail too."""
+    async with server.client(on_error=lambda error: 1 / 0) as client:
+        client.live("a:b").subscribe(lambda value: [][0])
+        socket, sub = await server.subscribed()
+        await socket.push("data", id=sub, data=1)
+        assert "on_error itself raised ZeroDivisionError" in caplog.text
+
+
+async def test_client_observer_that_raises_is_logged_by_default(server, client, caplog):
+    """Without a hook the log has it, with its traceback."""
+    client.live("a:b").subscribe(lambda value: [][0])
+    socket, sub = await server.subscribed()
+    await socket.push("data", id=sub, data=1)
+    assert "an observer raised IndexError" in caplog.text
+    assert "Traceback" in caplog.text
+
+
+async def test_client_scheduler_runs_time_operators_without_a_thread(server, client):
+    """``debounce`` with the client's scheduler emits on the loop's thread, and starts none."""
+    threads, seen = threading.active_count(), []
+    live = client.live("a:b").pipe(ops.debounce(0.01, scheduler=client.scheduler))
+    live.subscribe(lambda value: seen.append((value, threading.current_thread())))
+    socket, sub = await server.subscribed()
+    for number in (1, 2, 3):
+        await socket.push("data", id=sub, data=number)
+    assert threading.active_count() == threads
+    await until(lambda: seen)
+    assert seen == [(3, threading.main_thread())]
+
+
+async def test_client_reply_of_something_else_is_a_transport_error(server, client):
+    """A page of HTML with status 200 is no result."""
+    call = client.query("a:b")
+    (await server.call()).reply(b"<html>")
+    with pytest.raises(TransportError, match="is this a Lunora deployment") as caught:
+        await call
+    assert (caught.value.code, caught.value.transient) == ("INTERNAL", True)
+
+
+async def test_client_redirect_of_a_call_is_not_followed(server, client):
+    """A redirect is a reply that cannot be read; the bearer goes nowhere else."""
+    call = client.query("a:b")
+    (await server.call()).reply(b"", status=307, location="http://elsewhere.test/")
+    with pytest.raises(LunoraError) as caught:
+        await call
+    assert caught.value.status == 307
+    assert server.waiting_calls == 0
+
+
+async def test_client_session_of_the_user_is_not_closed(no_tasks_left):
+    """A session given to the client stays the user's."""
+    async with aiohttp.ClientSession() as session:
+        async with LunoraClient("http://127.0.0.1:9", session=session, reconnect=Backoff(5, 5)) as client:
+            with pytest.raises(TransportError):
+                await client.query("a:b")
+        assert not session.closed
+
+
+async def test_client_tokens_are_shown_nowhere(no_tasks_left, caplog):
+    """Bearer and socket token stay out of logs, exceptions, tracebacks and reprs, also when nothing works."""
+    caplog.set_level(logging.DEBUG)
+    server = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    output, url = io.StringIO(), f"http://127.0.0.1:{port}"
+    async with (
+        server,
+        LunoraClient(url, auth_token=CANARY, ws_token=lambda: CANARY, reconnect=Backoff(0.01, 0.02)) as client,
+    ):
+        client.live("a:b").subscribe(print)
+        for call in (client.query("a:b"), client.mutation("a:b"), client.batch([("a:b",)])):
+            try:
+                await call
+            except TransportError as error:
+                traceback.print_exception(error, file=output)
+                print(repr(error), vars(error), error.__context__, repr(call), file=output)
+        await until(lambda: client.debug()["last_error"])
+        print(client, vars(client), client.debug(), asyncio.all_tasks(), file=output)
+    assert "127.0.0.1" in output.getvalue()
+    assert CANARY not in output.getvalue() + caplog.text
+
+
+async def test_client_server_error_carries_what_the_server_said(server, client):
+    """Code, message, data, hint and address of the documentation arrive."""
+    call = client.query("a:b")
+    envelope = {"code": "X", "message": "m", "data": {"n": 1}, "hint": "try", "docsUrl": "http://docs.test"}
+    (await server.call()).reply({"error": envelope}, status=429, retry_after="2")
+    with pytest.raises(ServerError) as caught:
+        await call
+    error = caught.value
+    assert (error.code, error.message, error.hint, error.docs_url) == ("X", "m", "try", "http://docs.test")
+    assert (error.data["n"], error.retry_after, error.status) == (1, 2.0, 429)
+
+
+def test_package_names_what_it_exports():
+    """Each name of ``__all__`` is there, once."""
+    assert [name for name in lunora_rx.__all__ if not hasattr(lunora_rx, name)] == []
+    assert len(set(lunora_rx.__all__)) == len(lunora_rx.__all__)
+
+
+def test_client_shown_hides_a_password_in_its_url():
+    """``repr`` and ``debug`` show where the deployment is, and no credentials."""
+    client = LunoraClient(f"http://user:{CANARY}@server.test")
+    assert "server.test" in repr(client)
+    assert CANARY not in repr(client) + str(client.debug())
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="the system does not tell its open files")
+async def test_client_over_real_sockets_closed_leaves_no_handle(no_tasks_left, no_garbage):
+    """Sockets and pooled connections are closed, and nothing warns when the rest is collected."""
+    before = len(os.listdir("/proc/self/fd"))
+    async with serving() as url, LunoraClient(url) as client:
+        client.live("a:b").subscribe(Recorder())
+        await until(lambda: client.status.value is Status.CONNECTED)
+        assert await client.query("a:b") == 1
+        assert len(os.listdir("/proc/self/fd")) > before
+    await until(lambda: len(os.listdir("/proc/self/fd")) == before)
+
+
+@contextlib.asynccontextmanager
+async def serving():
+    """A server of aiohttp that accepts sockets, and answers each call with 1; yields its URL."""
+
+    async def accept(request):
+        websocket = web.WebSocketResponse()
+        await websocket.prepare(request)
+        async for _ in websocket:
+            pass
+        return websocket
+
+    async def answer(request):
+        return web.json_response({"result": 1})
+
+    app = web.Application()
+    app.router.add_get("/_lunora/ws", accept)
+    app.router.add_post("/_lunora/rpc", answer)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    await runner.cleanup()

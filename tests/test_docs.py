@@ -1,0 +1,231 @@
+"""docs/protocol.md: what the code says about it, and what it says about the code."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from functools import reduce
+from pathlib import Path
+
+import pytest
+
+from lunora_rx import LunoraClient
+from lunora_rx.core import connection, pacing, session
+from lunora_rx.core.backoff import Backoff
+from lunora_rx.core.delta import merge_delta
+from lunora_rx.devserver.refusals import status_of
+from lunora_rx.devserver.settings import Limits
+from lunora_rx.protocol import endpoints, rpc, stable_wire_key, wire
+from lunora_rx.protocol.frames import decode_client_frame, decode_server_frame, encode_frame
+from lunora_rx.protocol.text import loads
+
+ROOT = Path(__file__).parents[1]
+PROTOCOL = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
+
+_MENTION = re.compile(r"docs/protocol\.md`*,? sections?\b")
+_REFERENCE = re.compile(r'docs/protocol\.md`*,? sections? ("[^"]+"(?:(?:,| and|, and) "[^"]+")*)')
+_FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def referenced_sections(source: str) -> list[str]:
+    """Return the headings that a source text refers to, however its lines are wrapped."""
+    flat = re.sub(r"\s*\n\s*(?:#+ *)?", " ", source)
+    references = _REFERENCE.findall(flat)
+    assert len(references) == len(_MENTION.findall(flat)), "a reference to docs/protocol.md cannot be read"
+    return [name for each in references for name in re.findall(r'"([^"]+)"', each)]
+
+
+def headings(document: str) -> list[str]:
+    """Return the headings of a document, those of its examples left out."""
+    return re.findall(r"^#+ (.+)$", _FENCE.sub("", document), re.MULTILINE)
+
+
+def section(name: str) -> str:
+    """Return the text under a heading, up to the next one of its level or above."""
+    level, start = next(
+        (len(each[1]), each.end()) for each in re.finditer(r"^(#+) (.+)$", PROTOCOL, re.MULTILINE) if each[2] == name
+    )
+    return re.split(rf"^#{{1,{level}}} ", PROTOCOL[start:], maxsplit=1, flags=re.MULTILINE)[0]
+
+
+def table(text: str) -> list[list[str]]:
+    """Return the cells of the first table of a text, its head left out."""
+    lines = re.search(r"(?:^\|.*\n)+", text, re.MULTILINE)
+    assert lines is not None, "there is no table"
+    rows = lines[0].splitlines()[2:]
+    return [[cell.strip() for cell in re.split(r"(?<!\\)\|", row)[1:-1]] for row in rows]
+
+
+def fixed_numbers() -> dict[str, float]:
+    """Return the first number of each row of the table "Fixed numbers"."""
+    numbers = {}
+    for name, value, _ in table(section("Fixed numbers")):
+        numbers[name.removesuffix(" †")] = float(value.split()[0].replace(",", ""))
+    return numbers
+
+
+def example(name: str) -> dict:
+    """Return the JSON example of a section."""
+    return json.loads(next(text for language, text in _FENCE.findall(section(name)) if language == "json"))
+
+
+def client_default(parameter: str) -> float:
+    """Return the default of an argument of the client."""
+    return inspect.signature(LunoraClient).parameters[parameter].default
+
+
+CONSTANTS = {
+    "request timeout": client_default("request_timeout"),
+    "backoff initial": Backoff().initial,
+    "backoff maximum": Backoff().maximum,
+    "handshake timeout": connection.Timing().connect_timeout,
+    "heartbeat interval": connection.Timing().heartbeat_interval,
+    "liveness limit": connection.LIVENESS_INTERVALS,
+    "stable window": connection.STABLE_AFTER,
+    "idle close": session.IDLE_CLOSE_AFTER,
+    "pacing concurrency": pacing.CONCURRENCY,
+    "pacing slot timeout": pacing.SLOT_TIMEOUT,
+    "frame limit": client_default("max_frame_size"),
+    "reply body limit": client_default("max_body_size"),
+    "codec depth": wire._MAX_DEPTH,
+    "bigint length": wire._BIGINT_CHARACTERS,
+    "batch entries": rpc.MAX_BATCH_ENTRIES,
+    "batch body budget": rpc.MAX_BATCH_BYTES,
+}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        'Source: ``docs/protocol.md``, section "A b".',
+        'Source: ``docs/protocol.md``,\n    section "A b".',
+        'Source: ``docs/protocol.md``, sections\n"A\n    b".',
+        '# See docs/protocol.md, section "A\n# b".',
+    ],
+)
+def test_reference_however_wrapped_is_found(source):
+    """A reference counts wherever its line breaks."""
+    assert referenced_sections(source) == ["A b"]
+
+
+def test_reference_to_several_sections_names_each():
+    """Commas and "and" join the names of a plural reference."""
+    assert referenced_sections('``docs/protocol.md``, sections "A",\n"B" and "C".') == ["A", "B", "C"]
+
+
+def test_reference_without_a_quoted_name_is_refused():
+    """A reference that cannot be read is no reference that is fine."""
+    with pytest.raises(AssertionError, match="cannot be read"):
+        referenced_sections("``docs/protocol.md``, section RPC.")
+
+
+def test_references_of_the_code_name_existing_headings():
+    """Whoever follows a docstring to the protocol arrives."""
+    known = set(headings(PROTOCOL))
+    found = [
+        (str(path.relative_to(ROOT)), name)
+        for path in sorted((ROOT / "lunora_rx").rglob("*.py"))
+        for name in referenced_sections(path.read_text(encoding="utf-8"))
+    ]
+    assert found, "no reference was found"
+    assert [each for each in found if each[1] not in known] == []
+
+
+def test_headings_of_the_document_are_unique():
+    """A section is referred to by its name alone."""
+    names = headings(PROTOCOL)
+    assert sorted(names) == sorted(set(names))
+
+
+def test_links_within_the_document_lead_to_headings():
+    """Every anchor that the text links to is made by a heading."""
+    anchors = {re.sub(r"[^\w\- ]", "", name.lower()).replace(" ", "-") for name in headings(PROTOCOL)}
+    links = set(re.findall(r"\]\(#([^)]+)\)", PROTOCOL))
+    assert links
+    assert links - anchors == set()
+
+
+@pytest.mark.parametrize("name", CONSTANTS)
+def test_fixed_number_of_the_document_is_that_of_the_code(name):
+    """The document and the constant say one number."""
+    assert fixed_numbers()[name] == CONSTANTS[name]
+
+
+@pytest.mark.parametrize("parameter", ["connect_timeout", "heartbeat_interval"])
+def test_client_default_is_that_of_the_core(parameter):
+    """A number that stands in the client's signature and in the core is one number."""
+    assert client_default(parameter) == getattr(connection.Timing(), parameter)
+
+
+def test_endpoints_of_the_code_stand_in_the_document():
+    """Each path, header and keepalive text of the code is described."""
+    texts = [value for name, value in vars(endpoints).items() if name.isupper() and isinstance(value, str)]
+    assert texts
+    assert [each for each in texts if each not in PROTOCOL] == []
+
+
+def test_element_sizes_of_the_code_stand_in_the_document():
+    """Each constructor of a typed array is named."""
+    assert [name for name in wire._ELEMENT_SIZES if f"`{name}`" not in section("Value codec")] == []
+
+
+def test_statuses_of_the_error_codes_are_those_of_the_embedded_server():
+    """The table of server codes gives the status that the embedded server answers with."""
+    wrong = []
+    for codes, status, *_ in table(section("Codes made by the server")):
+        if status.isdigit() and status != "421":  # 421 belongs to replicas, which the embedded server has not
+            wrong += [code for code in re.findall(r"`(\w+)`", codes) if status_of(code) != int(status)]
+    assert wrong == []
+
+
+def test_failure_classes_of_the_document_are_those_of_the_code():
+    """A code stands in the row of its class, and in no other."""
+    documented = {row[0]: set(re.findall(r"`([A-Z_]+)`", row[1])) for row in table(section("Failure classes"))}
+    for name in ("transient", "credential", "identity"):
+        assert documented[name] == {code for code, verdict in rpc._VERDICTS.items() if verdict.value == name}
+
+
+def test_token_lifetime_of_the_document_is_that_of_the_embedded_server():
+    """The default life of a short-lived token is one number."""
+    assert f"lives for {Limits().ws_token_lifetime:g} s" in section("Credentials")
+
+
+def test_frames_of_the_examples_are_frames_of_the_code():
+    """Each line of a transcript decodes, and is what the code would write."""
+    lines = re.findall(r"^([CS]) (\{.*\})$", PROTOCOL, re.MULTILINE)
+    assert len(lines) > 20
+    for side, text in lines:
+        tree = json.loads(text)
+        frame = (decode_client_frame if side == "C" else decode_server_frame)(tree)
+        assert frame is not None, text
+        assert json.loads(encode_frame(frame)) == tree
+
+
+def test_delta_example_merges_to_its_result():
+    """The run of deltas in the document leads to the value in the document."""
+    run = example("Delta merge")
+    assert reduce(merge_delta, run["deltas"], run["base"]) == run["result"]
+
+
+def test_stable_key_examples_are_what_the_code_makes():
+    """Each value of the table has the key beside it."""
+    rows = [row for row in table(section("Stable key")) if row[1].startswith("`")]
+    assert len(rows) > 5
+    for value, key in rows:
+        assert stable_wire_key(loads(value.strip("`"))) == key.strip("`")
+
+
+def test_codec_example_survives_a_round_trip():
+    """The wire values of the example are spelled as the code spells them."""
+    tree = example("Value codec")
+    assert wire.encode_wire(wire.decode_wire(tree)) == tree
+
+
+def test_batch_example_is_read_as_it_is_told():
+    """The request has three calls; the reply gives a value, a refusal and a null, in the order of the calls."""
+    batch = example("Batch")
+    calls = rpc.decode_batch(json.dumps(batch["request"]).encode())
+    assert [(slot, call.mutation_id) for slot, call in calls] == [(0, "3f0c"), (1, "77b1"), (2, None)]
+    sent, refused, last = rpc.decode_batch_reply(rpc.HttpReply(200, {}, json.dumps(batch["reply"]).encode()), 3)
+    assert (sent.value, sent.commit_cursor, refused.error.code, last.value) == ("m9", 118, "VALIDATION_ERROR", None)
