@@ -46,7 +46,7 @@ from lunora_rx.errors import LunoraError, ServerError
 from lunora_rx.functions import ActionRef, Function, MutationRef, QueryRef, Untyped, any_path, function_path
 from lunora_rx.interfaces import BookmarkStore, Transport
 from lunora_rx.protocol.endpoints import check_origin, check_ws_url, websocket_base
-from lunora_rx.protocol.rpc import MAX_BATCH_ENTRIES, Accepted, Outcome, Refused, RpcCall
+from lunora_rx.protocol.rpc import MAX_BATCH_ENTRIES, UNBATCHABLE_PREFIXES, Accepted, Outcome, Refused, RpcCall
 from lunora_rx.protocol.values import UNDEFINED
 from lunora_rx.rx.cache import Query, SharedCache
 from lunora_rx.rx.calls import Call, Failed, Mutation, Ok, Phase, Slot, result_of
@@ -363,7 +363,7 @@ class LunoraClient:
             A call whose result is one ``Ok`` or ``Failed`` for each, in order.
 
         Raises:
-            ServerError: More than 500 calls, code ``BAD_REQUEST``.
+            ServerError: More than 500 calls, or one that cannot be batched; code ``BAD_REQUEST``.
             TypeError, CodecError, ClientClosedError: As ``live``.
         """
         self._driver.enter("batch()")
@@ -476,6 +476,8 @@ def _batch_entry(index: int, call: Any) -> RpcCall:
         raise TypeError(f"{where} is a tuple (function, args) or (function, args, shard), not {type(call).__name__}")
     function, args, shard = (*call, None, None)[:3]
     path = any_path(function, method=where)
+    if path.startswith(UNBATCHABLE_PREFIXES):
+        raise ServerError(f"{where}: {path!r} cannot be batched; call it by itself", code="BAD_REQUEST")
     return RpcCall(path, encode_args(args, f"{where}, {path!r}"), check_shard(shard))
 
 

@@ -263,12 +263,14 @@ class Driver:
     def _perform(self) -> None:
         core, events, handlers = self.core, self.core.events, self._handlers
         while events or core.has_more:
+            handled = 0
             try:
                 # What a handler causes is appended, so this loop comes to it in its turn.
                 for event in events:
+                    handled += 1
                     handlers[type(event)](event)
             finally:
-                events.clear()
+                del events[:handled]
             if core.has_more:
                 self._send_and_arm()
 

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from lunora_rx import LunoraClient
 from tests.support import ScriptedServer, until
+
+_FREE = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("default", _FREE, max_examples=100)
+settings.register_profile("long", _FREE, max_examples=1000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
 @pytest.fixture

@@ -201,9 +201,11 @@ class Result:
         if self.layers:
             self.layers = without_reached(self.layers, self.cursor)
             shown = fold(base, self.layers)
-        before, self.shown = self.shown, shown
         healed = Change.NOTHING if self.status is SnapshotStatus.LIVE else self._heal()
-        return healed if is_unchanged(before, shown) else Change.VALUE
+        if is_unchanged(self.shown, shown):
+            return healed
+        self.shown = shown
+        return Change.VALUE
 
     def _heal(self) -> Change:
         if self.status is SnapshotStatus.LIVE:

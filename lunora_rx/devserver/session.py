@@ -190,8 +190,8 @@ class ServerSession:
         """Queue a text; a peer that does not read is given up instead."""
         if self.is_overflowed:
             return
-        # One text alone may be larger than the bound, or a large value could never be sent.
-        if self._outbox and self.queued_bytes + len(text) > self._limits.queued_bytes:
+        # The text that passes the bound still goes, or a value larger than it could never be sent.
+        if self.queued_bytes > self._limits.queued_bytes:
             self._overflow()
             return
         self._outbox.append(text)

@@ -67,7 +67,7 @@ def open_directory(directory: str | Path, *, report: Report | None = None) -> St
         report: Told what was found damaged, on the storage's thread; default: log.
     """
     path = Path(directory).expanduser().absolute()
-    report = report or _log_report
+    report = _log_report if report is None else report
     reads = SharedReads(path, report=report)
     return Storage(DiskQueue(path, report=report), DiskCache(reads), DiskBookmarks(reads), name=f"the storage {path}")
 

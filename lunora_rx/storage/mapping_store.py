@@ -48,7 +48,7 @@ class Texts:
     """
 
     def __init__(self, kv: KeyValueStore, *, prefix: str, report: Report | None = None) -> None:
-        self.report = report or _log_report
+        self.report = _log_report if report is None else report
         self._kv = kv
         self._prefix = prefix
         self._runner: asyncio.Runner | None = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from typing import Any
 
 from lunora_rx.core.records import QueuedMutation
@@ -111,6 +111,8 @@ class RecoveringQueue:
     def group(self) -> Iterator[None]:
         """Make one transaction of what is called inside, where the store can.
 
+        A call inside does not raise when the store refuses: the end of the group does, for all of them.
+
         Raises:
             StorageError: The store refuses: all of it happened in memory only.
         """
@@ -122,12 +124,11 @@ class RecoveringQueue:
         before = dict(self._records), self._is_cleared
         self._is_in_group = True
         try:
-            with self._failures("commit to"), self._store_group() if self._failure is None else nullcontext():
+            with self._failures("commit to"), ExitStack() as stack:
+                self._begin(stack)
                 try:
                     yield
                 except BaseException as error:
-                    if self._failure is not None and isinstance(error, StorageError):
-                        raise  # the store's own, and memory keeps what it refused
                     self._undo(*before)
                     raise _GivenUp from error
                 if self._failure is not None:
@@ -147,7 +148,6 @@ class RecoveringQueue:
             with self._failures("recover"), self._store_group():
                 unknown = self._reconcile()
         except StorageError:
-            self._interval = min(self._interval * 2, LONGEST_RETRY_INTERVAL)
             return False
         self._failure, self._interval = None, self._first_interval
         self._records = {record.mutation_id: record for record in unknown} | self._records
@@ -202,6 +202,12 @@ class RecoveringQueue:
         known = self._records.keys() | self._removed
         return [record for mutation_id, record in stored.items() if mutation_id not in known]
 
+    def _begin(self, stack: ExitStack) -> None:
+        """Begin the store's transaction; if it cannot, memory alone takes part."""
+        if self._failure is None:
+            with suppress(StorageError), self._failures("change"):
+                stack.enter_context(self._store_group())
+
     def _undo(self, before: dict[str, QueuedMutation], was_cleared: bool) -> None:
         """Return to what memory held; what the store took of it meanwhile is taken back by the next recovery."""
         self._removed |= self._records.keys() - before.keys()
@@ -211,8 +217,9 @@ class RecoveringQueue:
         self._retry_at = self._clock()
 
     def _change(self, operation: str, change: Callable[[], None]) -> None:
+        """Change the store too; if it cannot, the end of the group says so."""
         if self._failure is None:
-            with self._failures(operation):
+            with suppress(StorageError), self._failures(operation):
                 change()
 
     def _store_group(self) -> AbstractContextManager[Any]:
@@ -226,6 +233,8 @@ class RecoveringQueue:
         except _GivenUp:
             raise
         except Exception as error:
+            if operation == "recover":
+                self._interval = min(self._interval * 2, LONGEST_RETRY_INTERVAL)
             if self._failure is None or operation == "recover":
                 self._retry_at = self._clock() + self._interval
                 self._failure = _storage_error(error, operation)

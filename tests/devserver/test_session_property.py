@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lunora_rx.devserver import App, AppError, Backend
 from lunora_rx.protocol import UNDEFINED
 from tests.devserver.peer import Peer, call, new_backend
+
+# What is tested is the outcome, not how busy the machine is.
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 PADDING = "so that a delta is shorter than the list" * 3
 QUERIES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -92,6 +95,7 @@ def shown_by_query(backend: Backend, name: str) -> Any:
     return UNDEFINED if "error" in reply else reply["result"]
 
 
+@unhurried
 @given(transactions, st.booleans())
 def test_frames_replayed_through_merge_give_what_the_query_gives(writes, takes_deltas):
     """After every transaction each subscription shows what a fresh query returns, by its frames alone."""
@@ -110,6 +114,7 @@ def test_frames_replayed_through_merge_give_what_the_query_gives(writes, takes_d
     backend.close()
 
 
+@unhurried
 @given(transactions, st.integers(0, 12))
 def test_resumed_subscription_shows_what_the_query_gives(writes, away_after):
     """A client that was away for any number of writes is right again after its resume."""
@@ -133,6 +138,7 @@ def test_resumed_subscription_shows_what_the_query_gives(writes, away_after):
     backend.close()
 
 
+@unhurried
 @given(transactions)
 def test_query_that_did_not_run_again_would_give_the_same(writes):
     """Whatever tracking leaves out was not changed: the cached answer equals a fresh one."""

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lunora_rx.devserver import AppError
@@ -18,6 +18,9 @@ from lunora_rx.devserver.tracking import RangeRead, Read, RowRead
 from lunora_rx.errors import CodecError
 from lunora_rx.protocol import UNDEFINED, WireBigInt, WireUrl
 from tests.devserver.test_store import opened
+
+# What is tested is the outcome, not how busy the machine is.
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @pytest.fixture
@@ -69,6 +72,7 @@ def test_where_keeps_what_matches_within_its_kind(store, where, expected):
     assert xs(table(store).where(*where).collect()) == expected
 
 
+@unhurried
 @given(st.lists(st.one_of(st.none(), st.booleans(), st.integers(-3, 3), st.floats(-2, 2), st.text(max_size=2))))
 def test_equality_finds_the_same_with_and_without_the_index(values):
     """What sqlite filters beforehand never hides a row that Python would keep."""

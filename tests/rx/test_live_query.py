@@ -96,7 +96,6 @@ async def test_live_before_the_first_value_emits_nothing(server, client):
     assert seen.values == []
 
 
-@pytest.mark.xfail(reason="core/results.py shows an equal scalar as a new object", strict=False)
 async def test_live_equal_scalar_after_a_reconnect_is_not_emitted_again(server, client):
     """The same text sent again is no news, though it is another object."""
     seen, socket, sub = await watch(client, server)

@@ -107,33 +107,6 @@ def test_read_only_disk_is_an_error_and_memory_goes_on(small_disk):
         assert ids(again) == ["old", "new"]
 
 
-def test_disk_that_becomes_read_only_while_open_loses_nothing(small_disk):
-    """As a file system does after an error of the device."""
-    queue = RecoveringQueue(DiskQueue(small_disk / "store", report=Reports()), retry_interval=0)
-    queue.append(record("m1"))
-    copy = small_disk.parent / "view"
-    copy.mkdir()
-    queue.close()
-    subprocess.run(["mount", "--bind", str(small_disk), str(copy)], check=True)
-    try:
-        queue = RecoveringQueue(DiskQueue(copy / "store", report=Reports()), retry_interval=0)
-        queue.load()
-        subprocess.run(["mount", "-o", "remount,bind,ro", str(copy)], check=True)
-        outcomes = []
-        for name in ("m2", "m3"):
-            try:
-                queue.append(record(name))
-            except StorageError as error:
-                outcomes.append(error)
-        subprocess.run(["mount", "-o", "remount,bind,rw", str(copy)], check=True)
-        assert queue.recover()
-        queue.close()
-    finally:
-        subprocess.run(["umount", "--lazy", str(copy)], check=True)
-    with opened(small_disk / "store") as again:
-        assert ids(again) == ["m1", "m2", "m3"]
-
-
 def test_read_cache_on_a_full_disk_raises_and_works_again(small_disk):
     """Its failures are errors that the caller may swallow; nothing is kept for later."""
     storage = open_directory(small_disk / "store", report=Reports())

@@ -206,8 +206,7 @@ def test_group_that_fails_fails_for_all_and_is_kept_in_memory(store, queue):
     with refused(), queue.group():
         queue.append(record("m1"))
         break_store(store)
-        with refused():
-            queue.append(record("m2"))
+        queue.append(record("m2"))
         queue.append(record("m3"))
     store.fault = None
     assert store.load() == []
@@ -339,3 +338,18 @@ def test_store_that_others_lock_is_not_waited_for_long(tmp_path):
                 queue.append(record("m2"))
         assert queue.recover()
         assert [each.mutation_id for each in queue.load()] == ["m1", "m2"]
+
+
+def test_database_that_becomes_read_only_while_open_loses_nothing(tmp_path):
+    """As a file system does after an error of the device."""
+    disk = DiskQueue(tmp_path, report=Reports())
+    queue = RecoveringQueue(disk, retry_interval=0)
+    queue.append(record("m1"))
+    connection = disk._lanes[-1]._database._cache._con
+    connection.execute("PRAGMA query_only = 1")
+    with pytest.raises(StorageError, match="readonly database"):
+        queue.append(record("m2"))
+    queue.append(record("m3"))
+    queue.close()
+    with opened(tmp_path) as again:
+        assert ids(again) == ["m1", "m2", "m3"]
