@@ -16,7 +16,7 @@ from lunora_rx.core.backoff import Backoff
 from lunora_rx.core.delta import merge_delta
 from lunora_rx.devserver.refusals import status_of
 from lunora_rx.devserver.settings import Limits
-from lunora_rx.protocol import endpoints, rpc, stable_wire_key, wire
+from lunora_rx.protocol import endpoints, refusal, rpc, stable_wire_key, tags, wire
 from lunora_rx.protocol.frames import decode_client_frame, decode_server_frame, encode_frame
 from lunora_rx.protocol.text import loads
 
@@ -88,8 +88,8 @@ CONSTANTS = {
     "pacing slot timeout": pacing.SLOT_TIMEOUT,
     "frame limit": client_default("max_frame_size"),
     "reply body limit": client_default("max_body_size"),
-    "codec depth": wire._MAX_DEPTH,
-    "bigint length": wire._BIGINT_CHARACTERS,
+    "codec depth": refusal.MAX_DEPTH,
+    "bigint length": tags.BIGINT_CHARACTERS,
     "batch entries": rpc.MAX_BATCH_ENTRIES,
     "batch body budget": rpc.MAX_BATCH_BYTES,
 }
@@ -167,7 +167,7 @@ def test_endpoints_of_the_code_stand_in_the_document():
 
 def test_element_sizes_of_the_code_stand_in_the_document():
     """Each constructor of a typed array is named."""
-    assert [name for name in wire._ELEMENT_SIZES if f"`{name}`" not in section("Value codec")] == []
+    assert [name for name in tags.ELEMENT_SIZES if f"`{name}`" not in section("Value codec")] == []
 
 
 def test_statuses_of_the_error_codes_are_those_of_the_embedded_server():

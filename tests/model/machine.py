@@ -52,7 +52,7 @@ class Schedules(RuleBasedStateMachine):
     @initialize(
         settings=st.lists(client_settings, min_size=1, max_size=2),
         change_retention=st.sampled_from([1000, 3]),
-        queued_bytes=st.sampled_from([2**20, 40_000]),
+        queued_bytes=st.sampled_from([2**20, 3000]),
         frame_limit=st.sampled_from([math.inf, 2500]),
         is_live=st.sampled_from([True, True, False]),
     )

@@ -7,7 +7,6 @@ sockets, and between sockets and replies of calls, anything may.
 from __future__ import annotations
 
 from collections import Counter, deque
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -184,9 +183,7 @@ class Network:
         session = link.session
         if session is None or link.is_left_by_server or not link.can_move("down"):
             return
-        # todo: test_schedules.py, "overflow while settling": frames_to_send fails where its own settled frames overflow
-        with suppress(RuntimeError):
-            link.down.extend(session.frames_to_send())
+        link.down.extend(session.frames_to_send())
         if session.is_overflowed:
             self.traffic["overflow"] += 1
             self._leave_server(link, Close())

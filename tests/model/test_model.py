@@ -14,7 +14,8 @@ from tests.model.machine import RUN, Schedules
 SCHEDULES_EACH = 3
 """Schedules for each example of the profile: 300 by default, 3,000 in the long one."""
 
-STEPS = 50
+STEPS = 64
+"""At most; hypothesis draws about 50 on the average."""
 
 
 @pytest.mark.timeout(7200)

@@ -55,7 +55,10 @@ for number in itertools.count(first):
     if number % 3 == 0 and number > first:
         gone = f"m{number - 1:08d}"
         say(f"G {gone}")
-        worker.submit_write(lambda gone=gone: worker.queue.remove([gone]), lambda _, error, gone=gone: removed(gone, error))
+        worker.submit_write(
+            lambda gone=gone: worker.queue.remove([gone]),
+            lambda _, error, gone=gone: removed(gone, error),
+        )
 """
 
 
@@ -89,7 +92,7 @@ class History:
 
 
 def test_killed_writers_lose_nothing_they_acknowledged(tmp_path: Path):
-    """kill -9 at random moments, opening included: each next process finds it all."""
+    """Killed at random moments, opening included: each next process finds it all."""
     seed = random.randrange(2**32)
     chance = random.Random(seed)
     history = History()
@@ -128,7 +131,7 @@ def wait_for_start(process: subprocess.Popen[bytes], directory: Path) -> None:
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         try:
-            if any(os.readlink(fd).startswith(str(directory)) for fd in fds.iterdir()):
+            if any(os.readlink(fd).startswith(f"{directory}/") for fd in fds.iterdir()):
                 return
         except OSError:
             continue
