@@ -2,6 +2,7 @@
 
 from lunora_rx.client import LunoraClient
 from lunora_rx.core.backoff import Backoff
+from lunora_rx.core.identity import KEEP
 from lunora_rx.core.snapshot import Snapshot, SnapshotStatus, Status
 from lunora_rx.errors import (
     ClientClosedError,
@@ -30,10 +31,12 @@ from lunora_rx.protocol import (
 from lunora_rx.rx.calls import Call, Failed, Mutation, Ok, Phase
 from lunora_rx.rx.interop import observable_to_aiter
 from lunora_rx.rx.live_query import LiveQuery
+from lunora_rx.rx.mutations import MutationSettled
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "KEEP",
     "UNDEFINED",
     "ActionRef",
     "Backoff",
@@ -46,6 +49,7 @@ __all__ = [
     "LunoraError",
     "Mutation",
     "MutationRef",
+    "MutationSettled",
     "Ok",
     "Phase",
     "ProtocolError",

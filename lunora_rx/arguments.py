@@ -7,6 +7,7 @@ from math import inf
 from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit, urlunsplit
 
+from lunora_rx.core.identity import KEEP
 from lunora_rx.errors import CodecError
 from lunora_rx.protocol.endpoints import redact_url
 from lunora_rx.protocol.values import UNDEFINED
@@ -86,6 +87,22 @@ def check_seconds(value: object, argument: str) -> float:
     if number <= 0:
         raise ValueError(f"{argument} is above 0 seconds, not {value!r}")
     return number
+
+
+def check_count(value: object, argument: str) -> int:
+    """Return a whole number above zero."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{argument} is a whole number, not {type(value).__name__}")
+    if value <= 0:
+        raise ValueError(f"{argument} is above 0, not {value}")
+    return value
+
+
+def check_subject(subject: Any, argument: str) -> Any:
+    """Return the id of a user, ``None`` for nobody, or ``KEEP``."""
+    if subject is not None and subject is not KEEP and not isinstance(subject, str):
+        raise TypeError(f"{argument} is a string, None for nobody, or KEEP, not {type(subject).__name__}")
+    return subject
 
 
 def check_size(value: object, argument: str) -> int:

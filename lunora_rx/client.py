@@ -6,6 +6,7 @@ import logging
 import random
 import uuid
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, Self, TypeAlias, TypeVar, overload
 
 import aiohttp
@@ -14,12 +15,14 @@ from reactivex.scheduler.eventloop import AsyncIOThreadSafeScheduler
 
 from lunora_rx.arguments import (
     check_callable,
+    check_count,
     check_header_text,
     check_instance,
     check_number,
     check_seconds,
     check_shard,
     check_size,
+    check_subject,
     check_token,
     check_token_provider,
     encode_args,
@@ -32,15 +35,25 @@ from lunora_rx.core.events import (
     BatchSettled,
     BookmarkChanged,
     CallSettled,
+    CredentialRefused,
+    MutationQueued,
+    MutationSent,
+    PendingChanged,
     QueryFailed,
     SnapshotChanged,
     StatusChanged,
     SubscriptionClosed,
     TokenExpired,
+    TransformFailed,
     ValueChanged,
 )
+from lunora_rx.core.events import MutationSettled as MutationSettledEvent
+from lunora_rx.core.identity import KEEP, Keep
+from lunora_rx.core.local_store import LocalStore
 from lunora_rx.core.multiplexer import CoreOptions, Multiplexer
+from lunora_rx.core.patches import Composition
 from lunora_rx.core.snapshot import Status
+from lunora_rx.core.writes import WriteOptions
 from lunora_rx.driver import Driver, TokenProvider
 from lunora_rx.errors import LunoraError, ServerError
 from lunora_rx.functions import ActionRef, Function, MutationRef, QueryRef, Untyped, any_path, function_path
@@ -49,9 +62,10 @@ from lunora_rx.protocol.endpoints import check_origin, check_ws_url, websocket_b
 from lunora_rx.protocol.rpc import MAX_BATCH_ENTRIES, UNBATCHABLE_PREFIXES, Accepted, Outcome, Refused, RpcCall
 from lunora_rx.protocol.values import UNDEFINED
 from lunora_rx.rx.cache import Query, SharedCache
-from lunora_rx.rx.calls import Call, Failed, Mutation, Ok, Phase, Slot, result_of
+from lunora_rx.rx.calls import Call, Failed, Mutation, Ok, Slot, result_of
 from lunora_rx.rx.following import FollowingSource
 from lunora_rx.rx.live_query import CachedSource, LiveQuery
+from lunora_rx.rx.mutations import Mutations, MutationSettled
 from lunora_rx.rx.subject import Latest, Signal
 from lunora_rx.transport.aiohttp_transport import AiohttpTransport
 
@@ -73,6 +87,7 @@ class LunoraClient:
         url: Where the deployment is, such as ``"https://app.example.workers.dev"``.
         ws_url: The WebSocket URL, where it does not follow from ``url``.
         auth_token: Bearer for HTTP calls.
+        auth_subject: The stable, non-secret id of the user behind it, ``None`` for nobody.
         cookie_auth: Whether ``session`` carries a cookie that authenticates instead of a bearer.
         ws_token: Token for sockets: a string, or a sync or async callable asked before every connect.
         client_id: Who this client is, for idempotent writes; random by default.
@@ -81,6 +96,8 @@ class LunoraClient:
         connect_timeout: Seconds for a WebSocket to open; 0 or less for no limit.
         request_timeout: Seconds for a call, unless the call says otherwise.
         bookmarks: Where the session's database bookmark is kept; in memory by default.
+        queue_limit: How many writes may wait while the connection is down; the oldest gives way.
+        queue_before_first_connect: Whether writes wait also before the first connection ever was open.
         max_frame_size: Bytes of the largest frame taken.
         max_body_size: Bytes of the largest reply taken.
         linger: Seconds that a live query outlives its last observer.
@@ -102,6 +119,7 @@ class LunoraClient:
         *,
         ws_url: str | None = None,
         auth_token: str | None = None,
+        auth_subject: str | Keep | None = KEEP,
         cookie_auth: bool = False,
         ws_token: TokenProvider = None,
         client_id: str | None = None,
@@ -110,6 +128,8 @@ class LunoraClient:
         connect_timeout: float = 10.0,
         request_timeout: float = 30.0,
         bookmarks: BookmarkStore | None = None,
+        queue_limit: int = 1000,
+        queue_before_first_connect: bool = False,
         max_frame_size: int = _MAX_SIZE,
         max_body_size: int = _MAX_SIZE,
         linger: float = 0.0,
@@ -135,10 +155,16 @@ class LunoraClient:
                 linger=check_number(linger, "linger"),
                 context=encode_context(connection_context),
                 cookie_origin=origin if cookie_auth else None,
+                writes=WriteOptions(
+                    queue_limit=check_count(queue_limit, "queue_limit"),
+                    queues_before_first_connect=queue_before_first_connect,
+                    is_cookie_session=cookie_auth,
+                    timeout=self._request_timeout,
+                ),
             ),
             random.random,
         )
-        core.calls.bearer = check_token(auth_token, "auth_token")
+        core.set_auth_token(check_token(auth_token, "auth_token"), check_subject(auth_subject, "auth_subject"), 0.0)
         self._bookmarks = bookmarks
         if bookmarks is not None:
             core.calls.bookmark = bookmarks.get()
@@ -157,12 +183,13 @@ class LunoraClient:
         self._cache = SharedCache(
             self._driver,
             self._report,
-            path_of=lambda function: function_path(function, kind="query", method="cache.get()"),
+            path_of=partial(function_path, kind="query", method="cache.get()"),
             inspects=debug,
         )
         self._status = Latest(Status.IDLE, self._report)
         self._token_expired: Signal[str] = Signal(self._report)
         self._calls: dict[int, Call[Any]] = {}
+        self._mutations = Mutations(self._report)
         self._driver.publish_to(self._handlers())
 
     def __repr__(self) -> str:
@@ -191,6 +218,7 @@ class LunoraClient:
         try:
             await self._driver.aclose()
         finally:
+            self._mutations.close()
             self._status.complete()
             self._token_expired.complete()
 
@@ -198,6 +226,16 @@ class LunoraClient:
     def status(self) -> Latest[Status]:
         """How the client stands with its server, as an Observable with ``.value``."""
         return self._status
+
+    @property
+    def pending(self) -> Latest[int]:
+        """How many writes wait to be sent, as an Observable with ``.value``."""
+        return self._mutations.pending
+
+    @property
+    def settled(self) -> Observable[MutationSettled]:
+        """What became of each write that had to wait, once for each."""
+        return self._mutations.settled
 
     @property
     def token_expired(self) -> Observable[str]:
@@ -298,6 +336,9 @@ class LunoraClient:
         *,
         shard: str | None = None,
         mutation_id: str | None = None,
+        optimistic: Callable[[Any], Any] | None = None,
+        optimistic_update: Callable[[LocalStore, Any], None] | None = None,
+        precondition: Callable[[], bool] | None = None,
         timeout: float | None = None,
     ) -> Mutation[T]: ...
     @overload
@@ -308,6 +349,9 @@ class LunoraClient:
         *,
         shard: str | None = None,
         mutation_id: str | None = None,
+        optimistic: Callable[[Any], Any] | None = None,
+        optimistic_update: Callable[[LocalStore, Any], None] | None = None,
+        precondition: Callable[[], bool] | None = None,
         timeout: float | None = None,
     ) -> Mutation[Any]: ...
     def mutation(
@@ -317,39 +361,46 @@ class LunoraClient:
         *,
         shard: str | None = None,
         mutation_id: str | None = None,
+        optimistic: Callable[[Any], Any] | None = None,
+        optimistic_update: Callable[[LocalStore, Any], None] | None = None,
+        precondition: Callable[[], bool] | None = None,
         timeout: float | None = None,
     ) -> Mutation[Any]:
-        """Write, at once.
+        """Write: at once, or as soon as the connection is back.
 
         Args:
             function: The mutation.
             args: Its arguments.
             shard: The shard key; the default shard without one.
             mutation_id: Its idempotency key; random by default. The server carries one key out once.
-            timeout: Seconds; ``request_timeout`` of the client without one.
+            optimistic: A pure function from the value of the live query with the same function, arguments and shard
+                to what it shows until the verdict. It runs again over every new value, so it should be idempotent.
+            optimistic_update: Called with a store over the shard's live queries and ``args``; what it sets there is
+                shown until the verdict.
+            precondition: Asked right before a queued write is sent; ``False`` gives the write up.
+            timeout: Seconds for a direct send; ``request_timeout`` of the client without one.
 
         Raises:
             TypeError, CodecError, ClientClosedError: As ``live``.
+            ValueError: A mutation with this ``mutation_id`` has no verdict yet.
         """
         self._driver.enter("mutation()")
         path = function_path(function, kind="mutation", method="mutation()")
-        title = f"mutation {path!r}"
         key = str(uuid.uuid4()) if mutation_id is None else check_header_text(mutation_id, "mutation_id")
-        name = check_shard(shard)
-        call = RpcCall(
+        update = check_callable(optimistic_update, "optimistic_update")
+        composition = Composition(
+            key,
             path,
             encode_args(args, f"mutation({path!r})"),
-            name,
-            mutation_id=key,
-            client_id=self._client_id,
-            baseline=self._driver.core.baseline(name),
+            check_shard(shard),
+            check_callable(optimistic, "optimistic"),
+            None if update is None else lambda store: update(store, args),
+            check_callable(precondition, "precondition"),
+            self._timeout(timeout),
+            partial(function_path, kind="query", method="the store of optimistic_update"),
         )
-        seconds = self._timeout(timeout)
-        request_id = 0
-        mutation: Mutation[Any] = Mutation(title, self._report, lambda: self._cancel(request_id), mutation_id=key)
-        request_id = self._driver.call(call, timeout=seconds)
-        self._calls[request_id] = mutation
-        mutation.phases.enter(Phase.SENT)
+        mutation = self._mutations.add(f"mutation {path!r}", key, self._driver.cancel_mutation)
+        self._driver.mutate(composition)
         return mutation
 
     def batch(self, calls: Iterable[tuple[Any, ...]]) -> Call[list[Slot]]:
@@ -382,10 +433,16 @@ class LunoraClient:
         self._calls[request_id] = call
         return call
 
-    def set_auth_token(self, token: str | None) -> None:
-        """Use another bearer for HTTP calls from now on; sockets are not touched."""
+    def set_auth_token(self, token: str | None, subject: str | Keep | None = KEEP) -> None:
+        """Use another bearer for HTTP calls from now on; sockets are not touched.
+
+        Args:
+            token: The bearer, ``None`` for none.
+            subject: The stable, non-secret id of the user behind it, ``None`` for nobody. A subject that is not given
+                stays, but queued writes are then held until one is given for the new token.
+        """
         self._driver.check_open("set_auth_token()")
-        self._driver.core.calls.bearer = check_token(token, "token")
+        self._driver.set_auth_token(check_token(token, "token"), check_subject(subject, "subject"))
 
     def set_ws_token(self, token: TokenProvider) -> None:
         """Use another token for sockets; an identical one changes nothing, another one reopens them."""
@@ -404,6 +461,8 @@ class LunoraClient:
             "frames_received": core.frames_received,
             "frames_ignored": self._driver.frames_ignored,
             "calls_in_flight": len(core.calls),
+            "pending_writes": len(core.writes.queue),
+            "open_mutations": len(self._mutations),
             "has_bearer": core.calls.bearer is not None,
             "has_bookmark": core.calls.bookmark is not None,
             "observers": self._cache.observer_count,
@@ -438,6 +497,12 @@ class LunoraClient:
             CallSettled: self._settle_call,
             BatchSettled: self._settle_batch,
             BookmarkChanged: self._keep_bookmark,
+            MutationQueued: self._mutations.show_queued,
+            MutationSent: self._mutations.show_sent,
+            MutationSettledEvent: self._mutations.settle,
+            PendingChanged: self._mutations.show_pending,
+            TransformFailed: self._mutations.show_failed_transform,
+            CredentialRefused: lambda event: self._token_expired.emit(""),
         }
 
     def _settle_call(self, event: CallSettled) -> None:

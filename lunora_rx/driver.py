@@ -16,7 +16,9 @@ from typing import Any, TypeAlias
 
 from lunora_rx.core.calls import HttpRequest
 from lunora_rx.core.events import CloseSocket, FrameIgnored, OpenSocket
+from lunora_rx.core.identity import Keep
 from lunora_rx.core.multiplexer import Multiplexer
+from lunora_rx.core.patches import Composition
 from lunora_rx.core.snapshot import Snapshot
 from lunora_rx.errors import ClientClosedError, LunoraError, TransportError
 from lunora_rx.interfaces import Socket, Transport
@@ -202,6 +204,24 @@ class Driver:
         request_id = self.core.batch(calls, timeout=timeout)
         self._drain()
         return request_id
+
+    def mutate(self, composition: Composition) -> None:
+        """Take on a write; what becomes of it comes as events with its ``mutation_id``."""
+        self.core.mutate(composition, self._now())
+        self._drain()
+
+    def cancel_mutation(self, mutation_id: str) -> bool:
+        """Withdraw a write that was not sent yet; tells whether that was still possible."""
+        was_withdrawn = self.core.cancel_mutation(mutation_id)
+        self._drain()
+        return was_withdrawn
+
+    def set_auth_token(self, token: str | None, subject: str | Keep | None) -> None:
+        """Use another bearer for calls; queued writes that may go out under it do."""
+        if self._loop is not None:
+            self.enter("set_auth_token()")
+        self.core.set_auth_token(token, subject, 0.0 if self._loop is None else self._now())
+        self._drain()
 
     def cancel(self, request_id: int) -> bool:
         """Give a call up; tells whether it was under way."""
@@ -402,12 +422,12 @@ class Driver:
                 timeout=request.timeout,
             )
         except LunoraError as error:
-            self.core.receive_reply(request.request_id, error)
+            self.core.receive_reply(request.request_id, error, self._now())
         except Exception as error:
             failure = TransportError(f"the transport failed: {_reason(error)}", transient=True)
-            self.core.receive_reply(request.request_id, failure)
+            self.core.receive_reply(request.request_id, failure, self._now())
         else:
-            self.core.receive_reply(request.request_id, reply)
+            self.core.receive_reply(request.request_id, reply, self._now())
         self._requests.pop(request.request_id, None)
         self._drain()
 

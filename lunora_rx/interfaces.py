@@ -6,12 +6,12 @@ Each is small enough to write anew for another library or for a test.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol, TypeVar
 
 from lunora_rx.protocol.rpc import HttpReply
 
-if TYPE_CHECKING:  # named in signatures only: this module needs nothing of the core to run
-    from lunora_rx.core.records import CachedRead, QueuedMutation
+Queued = TypeVar("Queued")
+Cached = TypeVar("Cached")
 
 
 class Socket(Protocol):
@@ -85,21 +85,22 @@ class BookmarkStore(Protocol):
         ...
 
 
-class QueueStore(Protocol):
+class QueueStore(Protocol[Queued]):
     """Keeps queued mutations until their verdict (``docs/protocol.md``, section "Durable record").
 
+    ``Queued`` is ``lunora_rx.core.records.QueuedMutation``; records are told apart by their ``mutation_id``.
     Called on one worker thread, in order. A call that returns has been kept; one that raises, any
-    exception, has not, and is made good later. Its records are told apart by ``mutation_id``.
+    exception, has not, and is made good later.
 
     A store may also offer ``group()``, a context manager: what is called inside is kept when it ends, all
     of it or nothing; and ``close()``. ``lunora_rx.testing.QueueStoreContract`` tells whether a store is good.
     """
 
-    def append(self, record: QueuedMutation) -> None:
+    def append(self, record: Queued) -> None:
         """Keep a record behind all others; one whose id is there already is replaced in its place."""
         ...
 
-    def load(self) -> list[QueuedMutation]:
+    def load(self) -> list[Queued]:
         """Return all records, oldest first; one that cannot be read is reported and left out."""
         ...
 
@@ -107,7 +108,7 @@ class QueueStore(Protocol):
         """Forget records; unknown ids are ignored."""
         ...
 
-    def replace(self, record: QueuedMutation) -> None:
+    def replace(self, record: Queued) -> None:
         """Put a record in the place of the one with its id, at once; without one, do nothing."""
         ...
 
@@ -116,17 +117,18 @@ class QueueStore(Protocol):
         ...
 
 
-class CacheStore(Protocol):
+class CacheStore(Protocol[Cached]):
     """Keeps the last values of live queries (``docs/protocol.md``, section "Durable read cache").
 
-    Called on one worker thread, in order. It may forget any entry, the least recently stored first.
+    ``Cached`` is ``lunora_rx.core.records.CachedRead``. Called on one worker thread, in order.
+    The store may forget any entry, the least recently stored first.
     """
 
-    def get(self, key: str) -> CachedRead | None:
+    def get(self, key: str) -> Cached | None:
         """Return the entry of a subscription key, or ``None``."""
         ...
 
-    def put(self, entries: Iterable[CachedRead]) -> None:
+    def put(self, entries: Iterable[Cached]) -> None:
         """Keep entries, each in the place of an older one with its key."""
         ...
 
@@ -134,6 +136,6 @@ class CacheStore(Protocol):
         """Forget entries; unknown keys are ignored."""
         ...
 
-    def load(self) -> list[CachedRead]:
+    def load(self) -> list[Cached]:
         """Return all entries, the least recently stored first."""
         ...

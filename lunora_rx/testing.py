@@ -59,15 +59,15 @@ class QueueStoreContract:
 
     is_durable = True
 
-    def open_store(self) -> QueueStore:
+    def open_store(self) -> QueueStore[QueuedMutation]:
         """Return the store; the first call of a test gives an empty one, a later one the same contents."""
         raise NotImplementedError
 
-    def close_store(self, store: QueueStore) -> None:
+    def close_store(self, store: QueueStore[QueuedMutation]) -> None:
         """Close a store; by default with its ``close()``, if it has one."""
         _close(store)
 
-    def opened(self) -> contextlib.AbstractContextManager[QueueStore]:
+    def opened(self) -> contextlib.AbstractContextManager[QueueStore[QueuedMutation]]:
         """Open a store for a ``with`` block."""
         return _opened(self.open_store, self.close_store)
 
@@ -189,15 +189,15 @@ class CacheStoreContract:
     is_durable = True
     limit = 500
 
-    def open_store(self) -> CacheStore:
+    def open_store(self) -> CacheStore[CachedRead]:
         """Return the store; the first call of a test gives an empty one, a later one the same contents."""
         raise NotImplementedError
 
-    def close_store(self, store: CacheStore) -> None:
+    def close_store(self, store: CacheStore[CachedRead]) -> None:
         """Close a store; by default with its ``close()``, if it has one."""
         _close(store)
 
-    def opened(self) -> contextlib.AbstractContextManager[CacheStore]:
+    def opened(self) -> contextlib.AbstractContextManager[CacheStore[CachedRead]]:
         """Open a store for a ``with`` block."""
         return _opened(self.open_store, self.close_store)
 
@@ -266,10 +266,10 @@ def _close(store: object) -> None:
         close()
 
 
-def _append(store: QueueStore, *ids: str) -> None:
+def _append(store: QueueStore[QueuedMutation], *ids: str) -> None:
     for mutation_id in ids:
         store.append(a_queued_mutation(mutation_id))
 
 
-def _ids(store: QueueStore) -> list[str]:
+def _ids(store: QueueStore[QueuedMutation]) -> list[str]:
     return [record.mutation_id for record in store.load()]

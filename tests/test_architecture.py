@@ -57,7 +57,7 @@ RINGS = {
     "operators": FACE._replace(banned=names("asyncio")),
     "interfaces": SEAM,
     "functions": SEAM,
-    "arguments": SEAM,
+    "arguments": Ring(names("errors protocol core.identity")),
     "client": Ring(
         names("driver transport storage rx operators core protocol errors interfaces functions arguments"),
         names("aiohttp reactivex"),

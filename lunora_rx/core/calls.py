@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple, TypeAlias
 
 from lunora_rx.core.events import BatchSettled, BookmarkChanged, CallSettled, Event
 from lunora_rx.errors import ClientClosedError, LunoraError
@@ -34,6 +35,26 @@ class HttpRequest:
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
     timeout: float
+
+
+Slots: TypeAlias = list[Outcome | None] | Refused
+
+
+class Credential(NamedTuple):
+    """Whose call it is: the bearer to send, and whose session the server must find if there is none."""
+
+    bearer: str | None
+    expect_subject: str | None = None
+
+
+class _Single(NamedTuple):
+    call: RpcCall
+    settle: Callable[[Outcome, float], None] | None
+
+
+class _Batch(NamedTuple):
+    calls: tuple[RpcCall, ...]
+    settle: Callable[[Slots, float], None] | None
 
 
 class CommitCursors:
@@ -85,27 +106,48 @@ class Calls:
         self._emit = emit
         self._bookmark_from = 0
         self._count = 0
-        self._pending: dict[int, RpcCall | tuple[RpcCall, ...]] = {}
+        self._pending: dict[int, _Single | _Batch] = {}
         self._outgoing: list[HttpRequest] = []
 
     def __len__(self) -> int:
         return len(self._pending)
 
-    def call(self, call: RpcCall, *, timeout: float) -> int:
-        """Compose a single call; its number comes back in ``CallSettled``."""
-        headers = self._headers((call,))
+    def call(
+        self,
+        call: RpcCall,
+        *,
+        timeout: float,
+        credential: Credential | None = None,
+        settle: Callable[[Outcome, float], None] | None = None,
+    ) -> int:
+        """Compose a single call and return its number.
+
+        Args:
+            call: What to call.
+            timeout: Seconds.
+            credential: Whose call it is; the bearer in force without one.
+            settle: Takes the outcome and when it came; without it ``CallSettled`` carries the outcome.
+        """
+        headers = self._headers((call,), credential)
         if call.mutation_id is not None:
             headers[endpoints.HEADER_MUTATION_ID] = call.mutation_id
         if call.mutation_id is not None or call.client_id is not None:
             headers[endpoints.HEADER_CLIENT_ID] = call.client_id or self._client_id
         if call.baseline is not None:
             headers[endpoints.HEADER_BASE_SEQ] = str(call.baseline)
-        return self._compose(call, endpoints.RPC_PATH, headers, encode_call(call), timeout)
+        return self._compose(_Single(call, settle), endpoints.RPC_PATH, headers, encode_call(call), timeout)
 
-    def batch(self, calls: Sequence[RpcCall], *, timeout: float) -> int:
-        """Compose several calls in one request; its number comes back in ``BatchSettled``."""
-        body = encode_batch(calls)
-        return self._compose(tuple(calls), endpoints.BATCH_PATH, self._headers(calls), body, timeout)
+    def batch(
+        self,
+        calls: Sequence[RpcCall],
+        *,
+        timeout: float,
+        credential: Credential | None = None,
+        settle: Callable[[Slots, float], None] | None = None,
+    ) -> int:
+        """Compose several calls in one request and return its number. Arguments as ``call``."""
+        headers = self._headers(calls, credential)
+        return self._compose(_Batch(tuple(calls), settle), endpoints.BATCH_PATH, headers, encode_batch(calls), timeout)
 
     def take_requests(self) -> list[HttpRequest]:
         """Take the requests to make."""
@@ -117,41 +159,54 @@ class Calls:
         self._outgoing = [request for request in self._outgoing if request.request_id != request_id]
         return self._pending.pop(request_id, None) is not None
 
-    def receive_reply(self, request_id: int, reply: HttpReply | LunoraError) -> None:
+    def receive_reply(self, request_id: int, reply: HttpReply | LunoraError, now: float) -> None:
         """Settle a call with what came back, or with why nothing did."""
         if isinstance(reply, HttpReply):
             self._learn_bookmark(request_id, reply)
-        call = self._pending.pop(request_id, None)
-        if call is None:
-            return
-        if isinstance(call, RpcCall):
-            self._emit(CallSettled(request_id, self._settle(call, reply)))
-        else:
-            self._emit(BatchSettled(request_id, self._settle_batch(call, reply)))
+        pending = self._pending.pop(request_id, None)
+        if isinstance(pending, _Single):
+            self._hand_over(request_id, pending, self._settle(pending.call, reply), now)
+        elif pending is not None:
+            self._hand_over_batch(request_id, pending, self._settle_batch(pending.calls, reply), now)
 
     def close(self) -> None:
-        """Fail whatever is under way; late replies are ignored."""
+        """Fail what is under way, but for what somebody else settles; late replies are ignored."""
         pending, self._pending = self._pending, {}
         self._outgoing.clear()
-        for request_id, call in pending.items():
-            refused = Refused(ClientClosedError("the client was closed while the call was under way"))
-            settled = CallSettled if isinstance(call, RpcCall) else BatchSettled
-            self._emit(settled(request_id, refused))
+        for request_id, each in pending.items():
+            if each.settle is None:
+                refused = Refused(ClientClosedError("the client was closed while the call was under way"))
+                settled = CallSettled if isinstance(each, _Single) else BatchSettled
+                self._emit(settled(request_id, refused))
+
+    def _hand_over(self, request_id: int, pending: _Single, outcome: Outcome, now: float) -> None:
+        if pending.settle is None:
+            self._emit(CallSettled(request_id, outcome))
+        else:
+            pending.settle(outcome, now)
+
+    def _hand_over_batch(self, request_id: int, pending: _Batch, slots: Slots, now: float) -> None:
+        if pending.settle is None:
+            self._emit(BatchSettled(request_id, slots))
+        else:
+            pending.settle(slots, now)
 
     def _compose(
-        self, call: RpcCall | tuple[RpcCall, ...], path: str, headers: dict[str, str], body: bytes, timeout: float
+        self, pending: _Single | _Batch, path: str, headers: dict[str, str], body: bytes, timeout: float
     ) -> int:
         self._count += 1
-        self._pending[self._count] = call
+        self._pending[self._count] = pending
         self._outgoing.append(HttpRequest(self._count, path, headers, body, timeout))
         return self._count
 
-    def _headers(self, calls: Sequence[RpcCall]) -> dict[str, str]:
+    def _headers(self, calls: Sequence[RpcCall], credential: Credential | None) -> dict[str, str]:
+        bearer, expected = credential or Credential(self.bearer)
         headers = {"content-type": "application/json"}
         shards = {self.cursors.resolve(call.shard) for call in calls}
         min_seq = self.cursors.get(shards.pop()) if len(shards) == 1 else None
         optional = {
-            endpoints.HEADER_AUTHORIZATION: f"Bearer {self.bearer}" if self.bearer is not None else None,
+            endpoints.HEADER_AUTHORIZATION: None if bearer is None else f"Bearer {bearer}",
+            endpoints.HEADER_EXPECT_SUBJECT: expected,
             endpoints.HEADER_BOOKMARK: self.bookmark,
             endpoints.HEADER_MIN_SEQ: str(min_seq) if min_seq is not None else None,
             "origin": self._origin,
@@ -180,7 +235,7 @@ class Calls:
             self.cursors.record(call.shard, outcome.commit_cursor or 0)
         return outcome
 
-    def _settle_batch(self, calls: Sequence[RpcCall], reply: HttpReply | LunoraError) -> list[Outcome | None] | Refused:
+    def _settle_batch(self, calls: Sequence[RpcCall], reply: HttpReply | LunoraError) -> Slots:
         if isinstance(reply, LunoraError):
             return Refused(reply)
         slots = decode_batch_reply(reply, len(calls))

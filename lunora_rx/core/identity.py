@@ -29,7 +29,7 @@ class IdentityChange(enum.Enum):
 
     NOTHING = "nothing"
     SUBJECT_LEARNED = "subject learned"
-    TOKEN_ROTATED = "token rotated"
+    TOKEN_ROTATED = "token rotated"  # noqa: S105 - a kind of change, not a token
     AWAITS_CONFIRMATION = "awaits confirmation"
     SIGNED_IN = "signed in"
     DIFFERENT = "different"

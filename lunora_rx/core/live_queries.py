@@ -115,11 +115,14 @@ class LiveQueries:
             if subscription_id is not None:
                 raise ProtocolError(f"frame {frame['type']!r}: 'id' is not a string")
             return None
-        return self._find(subscription_id)
+        subscription = self._find(subscription_id)
+        # A query that was left out as too large was not asked for on this socket: nothing here can be about it.
+        return None if subscription is None or subscription.is_oversized else subscription
 
     def _ask_cold(self, subscription: Subscription, change: Change) -> None:
         # A value that can never be read must not loop; a delta that cannot be merged is cured by one value.
         if change is Change.BEHIND or (change is Change.FAILED and not subscription.asked_cold):
+            subscription.asked_cold = subscription.asked_cold or change is Change.FAILED
             subscription.is_acked = False
             self._ask(subscription)
 

@@ -9,16 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from math import inf
 from typing import Any
 
 from lunora_rx.core.backoff import Backoff
 from lunora_rx.core.calls import Calls, HttpRequest
 from lunora_rx.core.connection import Connecting, Connection, Timing
 from lunora_rx.core.events import Event, StatusChanged
+from lunora_rx.core.identity import IdentityChange, Keep, change_token
+from lunora_rx.core.offline_queue import Write
+from lunora_rx.core.patches import Composition, Patches
+from lunora_rx.core.records import QueuedMutation
 from lunora_rx.core.session import Session
 from lunora_rx.core.snapshot import Snapshot, Status
 from lunora_rx.core.subscriptions import Subscription, Subscriptions
+from lunora_rx.core.writes import WriteOptions, Writes
 from lunora_rx.errors import LunoraError
 from lunora_rx.protocol.frames import Connect
 from lunora_rx.protocol.rpc import HttpReply, RpcCall
@@ -35,6 +39,7 @@ class CoreOptions:
     linger: float = 0.0
     context: Any = UNDEFINED
     cookie_origin: str | None = None
+    writes: WriteOptions = field(default_factory=WriteOptions)
 
 
 class Multiplexer:
@@ -50,6 +55,7 @@ class Multiplexer:
         status: How the client stands with its server.
         sessions: The shards that are spoken to.
         calls: The calls under way.
+        writes: Our own mutations that have no verdict yet.
     """
 
     def __init__(self, options: CoreOptions, random: Callable[[], float]) -> None:
@@ -63,6 +69,16 @@ class Multiplexer:
         self._idle_closed: set[str] = set()
         self._frames_received = 0
         self.calls = Calls(options.client_id, origin=options.cookie_origin, emit=self.events.append)
+        self._patches = Patches(self.sessions, self.events.append)
+        self.writes = Writes(
+            options.writes,
+            self.calls,
+            self,
+            backoff=options.backoff,
+            random=random,
+            emit=self.events.append,
+            settle_layers=self._patches.settle,
+        )
 
     @property
     def frames_received(self) -> int:
@@ -109,6 +125,54 @@ class Multiplexer:
         self.has_more = True
         return self.calls.batch(calls, timeout=timeout)
 
+    def connection_of(self, shard: str) -> Connection | None:
+        """Return the shard's connection, if it has one."""
+        session = self.sessions.get(shard)
+        return None if session is None else session.connection
+
+    def was_idle_closed(self, shard: str) -> bool:
+        """Tell whether the shard's socket was closed because nothing needed it."""
+        return shard in self._idle_closed
+
+    def mutate(self, composition: Composition, now: float) -> None:
+        """Take on a write: patch what it patches, then send it or let it wait.
+
+        Every phase it goes through is an event with its ``mutation_id``; ``MutationSettled`` is the last.
+        """
+        self.has_more = True
+        shard = composition.shard
+        record = QueuedMutation(
+            mutation_id=composition.mutation_id,
+            function_path=composition.function_path,
+            args=composition.args,
+            client_id=self._options.client_id,
+            shard=shard,
+            identity=self.writes.identity.fingerprint,
+            baseline=self.baseline(shard),
+            version=self._options.writes.version,
+        )
+        write = Write(record, precondition=composition.precondition, timeout=composition.timeout)
+        write.layers = self._patches.apply(composition)
+        self.writes.compose(write, now)
+
+    def cancel_mutation(self, mutation_id: str) -> bool:
+        """Withdraw a write that was not sent yet, with its patches; tells whether that was still possible."""
+        self.has_more = True
+        write = self.writes.cancel(mutation_id)
+        if write is None:
+            return False
+        self._patches.roll_back(write)
+        return True
+
+    def set_auth_token(self, token: str | None, subject: str | Keep | None, now: float) -> IdentityChange:
+        """Be somebody else, or the same with another token; what may go out under it is sent."""
+        self.has_more = True
+        self.writes.identity, change = change_token(self.writes.identity, token, subject)
+        self.calls.bearer = token
+        if change is not IdentityChange.NOTHING:
+            self.writes.flush_all(now)
+        return change
+
     def baseline(self, shard: str) -> int | None:
         """Return the highest position that any live query of the shard has reached; ``None`` without one."""
         name = self.calls.cursors.resolve(shard)
@@ -132,6 +196,7 @@ class Multiplexer:
         self.has_more = True
         if shard in self.sessions:
             self.sessions[shard].receive_opened(now)
+        self.writes.flush(shard, now)
         self._update_status()
 
     def receive_text(self, shard: str, text: str | bytes, now: float) -> None:
@@ -151,10 +216,10 @@ class Multiplexer:
             self.sessions[shard].receive_closed(code, now)
         self._update_status()
 
-    def receive_reply(self, request_id: int, reply: HttpReply | LunoraError) -> None:
+    def receive_reply(self, request_id: int, reply: HttpReply | LunoraError, now: float) -> None:
         """Settle a call with its reply, or with why there is none."""
         self.has_more = True
-        self.calls.receive_reply(request_id, reply)
+        self.calls.receive_reply(request_id, reply, now)
 
     def handle_deadline(self, now: float) -> None:
         """Do what is due by now, in every shard."""
@@ -164,6 +229,7 @@ class Multiplexer:
                 session.handle_deadline(now)
             if session.is_closed:
                 self._forget(session)
+        self.writes.handle_deadline(now)
         self._update_status()
 
     def close(self) -> None:
@@ -172,12 +238,13 @@ class Multiplexer:
         for session in list(self.sessions.values()):
             session.close()
             self._forget(session)
+        self.writes.close()
         self.calls.close()
         self._update_status()
 
     def next_deadline(self) -> float:
         """Return when ``handle_deadline`` is due, infinite when never."""
-        return min((session.deadline for session in self.sessions.values()), default=inf)
+        return min([self.writes.deadline, *(session.deadline for session in self.sessions.values())])
 
     def take_events(self) -> list[Event]:
         """Take what happened since the last call, in order."""
@@ -215,6 +282,7 @@ class Multiplexer:
             Subscriptions(self._new_subscription_id, linger=options.linger),
             introduction=Connect(options.client_id, context=options.context),
             emit=self.events.append,
+            is_needed=lambda: self.writes.needs_shard(shard),
         )
 
     def _forget(self, session: Session) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from lunora_rx.core.optimistic import Layer
 from lunora_rx.core.records import QueuedMutation
-from lunora_rx.core.results import Result
+from lunora_rx.core.subscriptions import Subscription
 
 Precondition = Callable[[], bool]
 
@@ -22,25 +22,30 @@ class Write:
     Attributes:
         record: What was fixed when it was composed.
         precondition: Asked right before a replay; ``None`` for none, and for a write of an earlier process.
-        layers: The optimistic layers it put over results, in the order in which they were put.
+        layers: The optimistic layers it put over live queries, in the order in which they were put.
+        timeout: Seconds for a direct send, or ``None`` for the client's own.
         is_awaited: Whether somebody of this process holds its ``Mutation``.
         is_stored: Whether its record is where it should be, so that it may be sent.
         was_queued: Whether it ever waited in the queue, so that its verdict is an event.
-        request_id: The call that carries it now, or ``None``.
     """
 
-    __slots__ = ("is_awaited", "is_stored", "layers", "precondition", "record", "request_id", "was_queued")
+    __slots__ = ("is_awaited", "is_stored", "layers", "precondition", "record", "timeout", "was_queued")
 
     def __init__(
-        self, record: QueuedMutation, *, precondition: Precondition | None = None, is_awaited: bool = True
+        self,
+        record: QueuedMutation,
+        *,
+        precondition: Precondition | None = None,
+        timeout: float | None = None,
+        is_awaited: bool = True,
     ) -> None:
         self.record = record
         self.precondition = precondition
-        self.layers: list[tuple[Result, Layer]] = []
+        self.timeout = timeout
+        self.layers: list[tuple[Subscription, Layer]] = []
         self.is_awaited = is_awaited
         self.is_stored = False
         self.was_queued = False
-        self.request_id: int | None = None
 
     @property
     def mutation_id(self) -> str:

@@ -36,7 +36,7 @@ class QueuedMutation:
     args: Tree
     client_id: str
     shard: str = ""
-    identity: str | None | Undefined = UNDEFINED
+    identity: str | Undefined | None = UNDEFINED
     baseline: int | None = None
     version: str | None = None
 
@@ -106,7 +106,7 @@ def encode_cached(entry: CachedRead) -> dict[str, Tree]:
         "key": entry.key,
         "value": entry.value,
         "identity": entry.identity,
-        "ts": int(entry.stored_at * 1000),
+        "ts": round(entry.stored_at * 1000),
     }
     optional = {
         "credential": entry.credential,

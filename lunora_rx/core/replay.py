@@ -91,10 +91,6 @@ class ReplayPass:
             findings.add(write, outcome)
         return self._file(findings)
 
-    def abandon(self) -> list[Write]:
-        """Return every write that has no verdict, in order, for a client that closes."""
-        return [*self.kept, *self._current, *(write for chunk in self._chunks for write in chunk)]
-
     def _split(self, chunk: list[Write], findings: Findings) -> Findings:
         if len(chunk) > 1:
             self._chunks.extendleft(reversed(_halves(chunk)))

@@ -147,7 +147,7 @@ class Result:
         return Change.STATUS
 
     def push(self, layer: Layer) -> Change:
-        """Show a pending change of ours over what is shown; raises what its transform raises, and then nothing changed."""
+        """Show a pending change of ours over what is shown; if its transform raises, nothing changes."""
         self.shown = layer.transform(self.shown)
         self.layers = (*self.layers, layer)
         return Change.STATUS

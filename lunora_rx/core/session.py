@@ -6,7 +6,7 @@ Source: ``docs/protocol.md``, sections "WebSocket" and "Live queries".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from math import inf
 from typing import Any
 
@@ -51,6 +51,7 @@ class Session:
         *,
         introduction: Connect,
         emit: Callable[[Event], None],
+        is_needed: Callable[[], bool] = lambda: False,
     ) -> None:
         self.shard = shard
         self.connection = connection
@@ -61,6 +62,7 @@ class Session:
         self.subject: str | None = None
         self._introduction = introduction
         self._emit = emit
+        self._is_needed = is_needed
         self._queries = LiveQueries(shard, subscriptions, emit, self._ask_again)
         self._handlers: Mapping[str, Handler] = {
             **dict.fromkeys(SERVER_FRAMES, _receive_unasked),
@@ -108,7 +110,7 @@ class Session:
         """Give one request for a live query up; the last one ends it."""
         subscription = self.subscriptions.release(key, now)
         if subscription is not None:
-            self._end(subscription, now)
+            self._end([subscription], now)
         self._reschedule()
 
     def refresh(self, key: str, now: float) -> None:
@@ -197,10 +199,11 @@ class Session:
 
     def handle_deadline(self, now: float) -> None:
         """Do what is due by now, once, however late this comes."""
-        for subscription in self.subscriptions.take_outlived(now):
-            self._end(subscription, now)
+        outlived = self.subscriptions.take_outlived(now)
+        if outlived:
+            self._end(outlived, now)
         if now >= self._idle_at:
-            self.close()
+            self._close_idle(now)
             return
         self._handle_connection_deadline(now)
         self._pacing.handle_deadline(now)
@@ -232,16 +235,18 @@ class Session:
 
     def _send_subscribe(self, subscription: Subscription) -> None:
         subscription.was_sent = True
-        subscription.asked_cold = subscription.asked_cold or subscription.result.is_behind
         self.frames.append(subscription.encode_subscribe())
 
-    def _end(self, subscription: Subscription, now: float) -> None:
-        self._pacing.release(subscription.id)
+    def _end(self, ended: Sequence[Subscription], now: float) -> None:
+        # All are struck out before the next is let out, which might be one of them.
+        for subscription in ended:
+            self._pacing.release(subscription.id)
         self._pace(now)
-        if subscription.was_sent:
-            outgoing = self.frames if self.connection.is_open else self._unsubscribes
-            outgoing.append(subscription.encode_unsubscribe())
-        self._emit(SubscriptionClosed(subscription.key))
+        outgoing = self.frames if self.connection.is_open else self._unsubscribes
+        for subscription in ended:
+            if subscription.was_sent:
+                outgoing.append(subscription.encode_unsubscribe())
+            self._emit(SubscriptionClosed(subscription.key))
         self._check_idle(now)
 
     def _pace(self, now: float) -> None:
@@ -283,6 +288,14 @@ class Session:
             self.connection.prove_health()
             self._reschedule()
         return True
+
+    def _close_idle(self, now: float) -> None:
+        # What still needs the socket does not say when it ends, so the question is put again.
+        self._idle_at = inf
+        if self._is_needed():
+            self._check_idle(now)
+            return
+        self.close()
 
     def _check_idle(self, now: float) -> None:
         # A timer that runs is not put off: a socket that opens and drops all the time would never be given up.

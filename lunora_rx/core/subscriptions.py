@@ -26,7 +26,7 @@ class Subscription:
         ref_count: How many have asked and not released it.
         is_acked: Whether the server answered on the present socket.
         was_sent: Whether any socket ever carried it, so that its end must be told.
-        asked_cold: Whether a whole value was asked for on the present socket because the result is behind.
+        asked_cold: Whether a whole value was asked for on the present socket, after one that cannot be read.
         is_oversized: Whether its value is too large for a frame; it is left out until refreshed.
         result: What the server said.
     """

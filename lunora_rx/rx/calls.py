@@ -54,6 +54,9 @@ class Call(Observable[T]):
     The call was made when this object was, and is made once, however many observers come. Each
     gets the result and the end, or the error; it can be awaited, any number of times. Disposing
     an observer, or cancelling a task that awaits, detaches that one only.
+
+    Attributes:
+        is_detached: Whether all who awaited it gave up before there was a result.
     """
 
     def __init__(self, title: str, report: OnError, cancel: Callable[[], bool]) -> None:
@@ -66,6 +69,7 @@ class Call(Observable[T]):
         self._waiting: set[asyncio.Future[None]] = set()
         self._outcome: Accepted | LunoraError | None = None
         self._was_seen = False
+        self.is_detached = False
 
     def __repr__(self) -> str:
         outcome = self._outcome
@@ -117,6 +121,7 @@ class Call(Observable[T]):
 
     async def _wait(self) -> T:
         self._was_seen = True
+        self.is_detached = False
         if self._outcome is None:
             self._check_loop("await")
             future: asyncio.Future[None] = self._loop.create_future()
@@ -125,6 +130,7 @@ class Call(Observable[T]):
                 await future
             finally:
                 self._waiting.discard(future)
+                self.is_detached = self._outcome is None and not self._waiting and not self._observers
         if isinstance(self._outcome, Accepted):
             value: T = self._outcome.value
             return value
@@ -200,7 +206,8 @@ class Mutation(Call[T]):
 
     Attributes:
         mutation_id: Its idempotency key: however often it is sent, the server carries it out once.
-        phases: ``composed``, ``sent``, then ``committed`` or ``rejected``.
+        phases: ``composed``, then ``queued`` while it waits and ``sent`` each time it goes out, then ``committed`` or
+            ``rejected``.
     """
 
     def __init__(self, title: str, report: OnError, cancel: Callable[[], bool], *, mutation_id: str) -> None:
@@ -210,11 +217,11 @@ class Mutation(Call[T]):
         self.phases.enter(Phase.COMPOSED)
 
     def cancel(self) -> bool:
-        """Take the write back if it was not sent yet; tells whether it could.
+        """Take the write back, with its patches, if it was not sent yet; tells whether it could.
 
         Once it is sent its fate is the server's, and nothing changes.
         """
-        return self.phases.latest is not Phase.SENT and super().cancel()
+        return super().cancel()
 
     def settle(self, outcome: Accepted | LunoraError) -> None:
         """Note the verdict, once, and tell all who wait for it."""

@@ -7,6 +7,7 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
+from lunora_rx.core.records import CachedRead, QueuedMutation
 from lunora_rx.errors import StorageError
 from lunora_rx.interfaces import BookmarkStore, CacheStore, QueueStore
 from lunora_rx.storage.database import Report
@@ -28,8 +29,8 @@ class Storage:
         name: How messages call it.
     """
 
-    queue: QueueStore
-    cache: CacheStore | None = None
+    queue: QueueStore[QueuedMutation]
+    cache: CacheStore[CachedRead] | None = None
     bookmarks: BookmarkStore | None = None
     name: str = "the storage"
 

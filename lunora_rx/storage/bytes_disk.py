@@ -23,6 +23,20 @@ FULL: Final = 2
 NORMAL: Final = 1
 BUSY_TIMEOUT: Final = 1.0
 
+_SETTINGS: Final[dict[str, Any]] = {
+    "timeout": BUSY_TIMEOUT,
+    "eviction_policy": "none",
+    "cull_limit": 0,  # besides: whoever opens the database can change its policy
+    "statistics": 0,
+    "tag_index": 0,
+    "sqlite_auto_vacuum": 0,
+    "sqlite_cache_size": 2**11,
+    "sqlite_journal_mode": "wal",
+    "sqlite_mmap_size": 0,
+    "sqlite_synchronous": NORMAL,
+    "disk_min_file_size": RECORD_LIMIT * 2,
+}
+
 
 class _Unreadable:
     """Stands for a key or a value that is not ours."""
@@ -37,7 +51,7 @@ UNREADABLE: Final = _Unreadable()
 class BytesDisk(diskcache.Disk):  # type: ignore[misc]
     """Takes keys that are ``int`` or ``bytes`` and values that are ``bytes``; refuses everything else."""
 
-    def put(self, key: Any) -> tuple[Any, bool]:
+    def put(self, key: Any) -> Any:
         """Return a key as the database takes it."""
         if type(key) is int:
             return key, True
@@ -51,7 +65,7 @@ class BytesDisk(diskcache.Disk):  # type: ignore[misc]
             return key
         return UNREADABLE
 
-    def store(self, value: Any, read: Any, key: Any = None) -> tuple[int, int, None, Any]:
+    def store(self, value: Any, read: Any, key: Any = None) -> Any:
         """Return a value as the database takes it; there are no value files."""
         if read or type(value) is not bytes:
             raise TypeError(f"a value is bytes, not {type(value).__name__}")
@@ -77,23 +91,10 @@ class ByteCache(diskcache.Cache):  # type: ignore[misc]
 
     def __init__(self, directory: Path, *, synchronous: int) -> None:
         try:
-            super().__init__(
-                str(directory),
-                timeout=BUSY_TIMEOUT,
-                disk=BytesDisk,
-                eviction_policy="none",
-                cull_limit=0,  # besides: whoever opens the database can change its policy
-                statistics=0,
-                tag_index=0,
-                sqlite_auto_vacuum=0,
-                sqlite_cache_size=2**11,
-                sqlite_journal_mode="wal",
-                sqlite_mmap_size=0,
-                sqlite_synchronous=NORMAL,
-                disk_min_file_size=RECORD_LIMIT * 2,
-            )
+            super().__init__(str(directory), disk=BytesDisk, **_SETTINGS)
             # Only now: writing the settings takes forty commits, and the next one synchronises them too.
-            self.reset("sqlite_synchronous", synchronous)
+            durability: Any = synchronous
+            self.reset("sqlite_synchronous", durability)
         except BaseException:
             with contextlib.suppress(sqlite3.Error):
                 self.close()

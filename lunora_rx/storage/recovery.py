@@ -35,7 +35,7 @@ class RecoveringQueue:
 
     def __init__(
         self,
-        store: QueueStore,
+        store: QueueStore[QueuedMutation],
         *,
         clock: Callable[[], float] = time.monotonic,
         retry_interval: float = RETRY_INTERVAL,

@@ -49,7 +49,7 @@ class PlayedCalls:
     def reply(self, request: HttpRequest, body: Any, status: int = 200, **headers: str) -> list[Event]:
         """Let the server answer; header names are written with underscores."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        self.calls.receive_reply(request.request_id, HttpReply(status, named, orjson.dumps(body)))
+        self.calls.receive_reply(request.request_id, HttpReply(status, named, orjson.dumps(body)), 0.0)
         return self.events()
 
     def commit(self, shard: str, cursor: int, **headers: str) -> None:
@@ -160,7 +160,8 @@ def test_cursor_of_the_default_shard_is_folded_into_its_name(before, named, afte
 def test_name_of_the_default_shard_is_learnt_from_calls_that_name_none(played):
     """And the cursor of that very reply counts for it."""
     played.commit("room", 3, x_lunora_shard_key="elsewhere")
-    assert played.calls.cursors.default_name == ""
+    played.commit("", 2)
+    assert (played.calls.cursors.default_name, played.calls.cursors.get("")) == ("", 2)
     played.commit("", 8, x_lunora_shard_key="main")
     assert played.headers(RpcCall("q:l", shard="main")) == {"x-lunora-min-seq": "8"}
 
@@ -262,7 +263,7 @@ def test_call_without_a_reply_fails_with_the_reason(played):
     error = TransportError("reset", transient=True)
     single, batch = played.request(QUERY), played.request(QUERY, QUERY)
     for request, kind in [(single, CallSettled), (batch, BatchSettled)]:
-        played.calls.receive_reply(request.request_id, error)
+        played.calls.receive_reply(request.request_id, error, 0.0)
         assert played.events() == [kind(request.request_id, Refused(error))]
 
 

@@ -63,8 +63,10 @@ def test_data_of_an_equal_scalar_says_nothing(played):
 
 def test_data_of_undefined_is_no_value(played):
     """Observers of values get nothing; the snapshot says that there is none."""
-    (event,) = played.receive("data", id="sub_1", data=[TAG, "undefined"], cursor=1)
-    assert event == SnapshotChanged("q", Snapshot(SnapshotStatus.LIVE, cursor=1))
+    for before in ("nothing", "a value"):
+        (event,) = played.receive("data", id="sub_1", data=[TAG, "undefined"], cursor=1)
+        assert event == SnapshotChanged("q", Snapshot(SnapshotStatus.LIVE, cursor=1)), before
+        assert played.receive("data", id="sub_1", data=ROWS, cursor=1) == [ValueChanged("q", ROWS, 1, 0)]
 
 
 @pytest.mark.parametrize("kind", ["resume", "settled"])
@@ -114,14 +116,24 @@ def test_value_that_does_not_decode_fails_its_query_and_is_asked_for_once(played
 
 
 def test_value_that_does_not_decode_is_asked_for_once_an_open(played):
-    """Asking cold on open is that once: the answer that is bad again is not asked for a third time."""
+    """The open itself asks cold, and what comes of that is asked about once."""
     for _ in range(2):
-        played.receive("data", id="sub_1", data=BAD)
+        for expected in (1, 0, 0):
+            played.receive("data", id="sub_1", data=BAD)
+            assert len(played.sent()) == expected
         played.drop()
         (connect, asked) = played.reopen()
         assert (connect["type"], "sinceSeq" in asked["query"]) == ("connect", False)
-        played.receive("data", id="sub_1", data=BAD)
-        assert played.sent() == []
+
+
+def test_value_that_was_healed_by_an_open_is_asked_for_when_it_fails_again(played):
+    """A value that the open had to ask for cold must not be left stale by the next frame that cannot be read."""
+    played.receive("data", id="sub_1", data=BAD)
+    played.drop()
+    played.reopen()
+    played.receive("data", id="sub_1", data=ROWS)
+    played.receive("data", id="sub_1", data=BAD)
+    assert len(played.sent()) == 1
 
 
 def test_value_that_decodes_again_heals_its_query(played):
@@ -188,6 +200,7 @@ def test_complete_fails_its_query_and_is_not_revived_before_the_next_open(played
     (event,) = played.receive("complete", id="sub_1")
     assert isinstance(event, QueryFailed)
     assert event.snapshot.error.code == "SUBSCRIPTION_CANCELLED"
+    assert not played.session.subscriptions.get("q").is_acked
     assert played.sent() == []
     played.drop()
     assert [each["type"] for each in played.reopen()] == ["connect", "subscribe"]

@@ -236,8 +236,8 @@ def test_calls_are_composed_and_settled(core):
     """Single ones and batches, by their numbers."""
     first, second = core.call(RpcCall("q:l"), timeout=1.0), core.batch([RpcCall("q:l")], timeout=1.0)
     assert [request.request_id for request in core.requests_to_send()] == [first, second]
-    core.receive_reply(first, HttpReply(200, {}, b'{"result":1}'))
-    core.receive_reply(second, HttpReply(200, {}, b'{"results":[]}'))
+    core.receive_reply(first, HttpReply(200, {}, b'{"result":1}'), 0.0)
+    core.receive_reply(second, HttpReply(200, {}, b'{"results":[]}'), 0.0)
     assert core.take_events() == [CallSettled(first, Accepted(1)), BatchSettled(second, [None])]
 
 

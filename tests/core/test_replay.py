@@ -110,12 +110,3 @@ def test_single_entry_answered_too_large_is_rejected_with_that_code():
     findings = replay.receive_batch(Refused(TransportError("html", code="INTERNAL", status=413)))
     [(_, outcome)] = findings.settled
     assert outcome.error.code == "PAYLOAD_TOO_LARGE"
-
-
-def test_abandoned_pass_returns_all_that_has_no_verdict_in_order():
-    """A client that closes keeps what was kept, what is out and what was not sent."""
-    replay = ReplayPass(writes(1001))
-    replay.next_chunk()
-    replay.receive_batch([OK] * 500)
-    replay.next_chunk()
-    assert ids(replay.abandon()) == [f"m{n}" for n in range(500, 1001)]

@@ -170,7 +170,12 @@ def test_drop_discards_queue_and_slots(played):
     played.open()
     played.drop()
     assert played.session.deadline == 1.0
-    assert [each["id"] for each in played.reopen()] == ["connect", "sub_1", "sub_2", "sub_3"]
+    played.advance(1.0)
+    played.drop()
+    played.block(60.0)
+    assert played.sent() == []
+    played.session.receive_opened(played.now)
+    assert [each["id"] for each in played.sent()] == ["connect", "sub_1", "sub_2", "sub_3"]
 
 
 # --- giving up
@@ -222,6 +227,16 @@ def test_query_that_lingers_is_kept_for_who_comes_back():
     played.unsubscribe("a")
     played.advance(2.0)
     assert (played.sent(), played.events()) == ([{"type": "unsubscribe", "id": "sub_1"}], [SubscriptionClosed("a")])
+
+
+def test_queries_that_linger_while_they_wait_end_together():
+    """Neither is sent on account of the other's end, and the server never knew them."""
+    played = PlayedSession(linger=2.0)
+    played.opened_with(*"abcdef")
+    played.unsubscribe("a", "d", "e")
+    played.advance(2.0)
+    assert [(each["type"], each["id"]) for each in played.sent()] == [("subscribe", "sub_6"), ("unsubscribe", "sub_1")]
+    assert played.events() == [SubscriptionClosed(key) for key in "ade"]
 
 
 # --- frames
@@ -318,6 +333,37 @@ def test_refresh_of_what_nobody_asks_for_does_nothing(played):
     played.sent()
     played.session.refresh("a", played.now)
     assert played.sent() == []
+
+
+def test_query_that_cannot_be_read_is_asked_for_again_by_a_refresh(played):
+    """With all that an open has: what comes of it is asked about once."""
+    played.opened_with("a")
+    for asked in ("by the open", "by the refresh"):
+        for expected in (1, 0, 0):
+            played.receive("data", id="sub_1", data=[TAG, "date"])
+            assert len(played.sent()) == expected, asked
+        played.session.refresh("a", played.now)
+        assert len(played.sent()) == 1
+
+
+def test_value_is_asked_for_once_an_open_even_if_it_could_be_read_meanwhile(played):
+    """Whoever joins in between changes nothing about that."""
+    played.opened_with("a")
+    played.receive("data", id="sub_1", data=[TAG, "date"])
+    played.receive("data", id="sub_1", data=[])
+    played.subscribe("a")
+    assert len(played.sent()) == 2
+    played.receive("data", id="sub_1", data=[TAG, "date"])
+    assert played.sent() == []
+
+
+def test_query_that_is_refreshed_counts_as_unanswered(played):
+    """Whoever joins before the answer asks once more."""
+    played.opened_with("a")
+    played.answer("sub_1")
+    played.session.refresh("a", played.now)
+    played.subscribe("a")
+    assert played.sent_ids() == ["sub_1", "sub_1"]
 
 
 def test_query_refreshed_before_it_was_its_turn_is_told_off(played):

@@ -132,11 +132,11 @@ def test_silent_peer_is_pinged_twice_and_dropped_after_two_and_a_half_intervals(
 @pytest.mark.parametrize("text", ["lunora-pong", b"lunora-pong", "noise", frame("ack", id="sub_1")])
 def test_any_inbound_frame_keeps_the_connection(played, text):
     """Even one that cannot be used shows that the peer is there."""
-    played.open()
+    played.opened_with()
     for _ in range(10):
         played.advance(30.0)
-        played.receive_text(text)
-    assert played.sent()[1:] == ["lunora-ping"] * 10
+        assert not played.receive_text(text) or text == "noise"
+    assert played.sent() == ["lunora-ping"] * 10
 
 
 def test_restart_drops_the_socket_and_opens_another_by_the_backoff(played):
@@ -234,6 +234,8 @@ def test_query_that_is_too_large_is_left_out_until_it_is_refreshed(played):
     assert played.sent_ids() == ["sub_2"]
     played.answer("sub_2")
     assert played.session.subscriptions.get("b").result.status is SnapshotStatus.LIVE
+    played.drop()
+    assert [each["id"] for each in played.reopen()[1:]] == ["sub_1", "sub_2", "sub_3"]
 
 
 def test_search_asks_for_one_at_a_time_also_out_of_turn(played):
@@ -273,6 +275,23 @@ def test_search_blames_the_first_unanswered_query_on_a_slow_line(played):
     assert played.sent_ids() == ["sub_2"]
     played.receive("data", id="sub_2", data=[])
     assert [event.key for event in played.drop(1009) if isinstance(event, QueryFailed)] == ["a"]
+
+
+@pytest.mark.parametrize("asks_by", ["subscribing", "refreshing"])
+def test_search_whose_suspect_is_overdue_gives_the_next_its_own_time(played, asks_by):
+    """It goes out at once, and its slot is freed ten seconds later."""
+    played.opened_with("a", "b")
+    played.drop(1009)
+    played.reopen()
+    played.advance(10.0)
+    played.receive("data", id="sub_2", data=[])
+    played.sent()
+    if asks_by == "subscribing":
+        played.subscribe("c")
+    else:
+        played.session.refresh("b", played.now)
+    assert len(played.sent_ids()) == 1
+    assert played.session.deadline == played.now + 10.0
 
 
 def test_search_with_nothing_to_ask_for_is_over(played):

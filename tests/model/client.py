@@ -186,7 +186,7 @@ class Client:
         self._check_frame(link.shard, text)
 
     def receive_reply(self, request_id: int, reply: HttpReply | TransportError) -> None:
-        self.core.receive_reply(request_id, reply)
+        self.core.receive_reply(request_id, reply, self.now)
         self.drain()
 
     # --- for the clock

@@ -125,7 +125,6 @@ def _or(merged: Any, base: Any) -> Any:
     "breaking",
     [
         drop_placement_rule,
-        ignore_what_cannot_be_merged,
         keep_cursor_without_value,
         resume_without_subscribing,
         take_cursor_for_the_highest,
@@ -146,6 +145,12 @@ def write_over_a_gap(world: World) -> None:
     for place in range(6):
         world.spoil(0, place)
     world.flow()
+
+
+def send_what_cannot_be_merged(world: World) -> None:
+    """A delta lacks its row."""
+    world.go_live()
+    world.damage(0, 0, "unmergeable")
 
 
 def leave(world: World) -> None:
@@ -171,6 +176,7 @@ def write_twice(world: World) -> None:
 @pytest.mark.parametrize(
     ("breaking", "schedule"),
     [
+        (ignore_what_cannot_be_merged, send_what_cannot_be_merged),
         (lose_unsubscribe_frame, leave),
         (merge_over_a_gap, write_over_a_gap),
         (never_find_a_silent_peer, lose_the_server),

@@ -347,6 +347,8 @@ class World:
         subscription = client.subscription(_chosen(views, which))
         if damage == "unmergeable" and subscription.result.snapshot.status is SnapshotStatus.PENDING:
             return  # by the protocol, a row change before any value is shown as it is
+        if subscription.is_oversized:
+            return  # left out of this socket, so that no server would speak of it
         text = orjson.dumps({**DAMAGES[damage], "id": subscription.id})
         self.network.damage(link, Damaged(text.decode(), damage, subscription.id))
         self.network.deliver(link, "down")

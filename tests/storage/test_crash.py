@@ -91,6 +91,7 @@ class History:
         assert not self.removed & set(found), "removed and back"
 
 
+@pytest.mark.timeout(60 + 10 * KILLS)
 def test_killed_writers_lose_nothing_they_acknowledged(tmp_path: Path):
     """Killed at random moments, opening included: each next process finds it all."""
     seed = random.randrange(2**32)

@@ -13,6 +13,7 @@ import pytest
 from lunora_rx.errors import StorageError
 from lunora_rx.storage.bytes_disk import UNREADABLE, ByteCache
 from lunora_rx.storage.disk_store import DiskQueue
+from lunora_rx.storage.rows import seal
 from tests.storage.disk import Reports, damaged, database, execute, filled, ids, opened, record
 
 _INSERT = "INSERT INTO Cache(key, raw, store_time, access_time, mode, filename, value) VALUES (?, ?, 0, 0, ?, ?, ?)"
@@ -251,3 +252,62 @@ def test_directory_that_diskcache_would_expand_is_refused(tmp_path, monkeypatch)
     with pytest.raises(StorageError, match="environment variable"):
         queue.append(record("m1"))
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_records_on_both_sides_of_a_damaged_page_are_carried_over(tmp_path):
+    """Reading from the other end reaches what lies behind it."""
+    names = [f"m{number:03d}" for number in range(300)]
+    path = filled(tmp_path, *names)
+    contents = bytearray(path.read_bytes())
+    page = contents.index(b'"m150"') // 4096 * 4096
+    contents[page : page + 4096] = b"\xff" * 4096
+    path.write_bytes(contents)
+    with opened(tmp_path, reports := Reports()) as queue:
+        left = ids(queue)
+    assert left == sorted(left)
+    assert left[0] == "m000"
+    assert left[-1] == "m299"
+    assert "m150" not in left
+    assert len(left) > 250
+    assert "malformed" in reports.text
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "complaint"),
+    [
+        ("text", b"x", "a key of type text"),
+        (b"blob", None, "holds no checksum"),
+        (5, "text", "holds no checksum"),
+        (0, b'9f9a9a13 {"a": 1}', "checksum"),
+    ],
+)
+def test_planted_row_of_another_kind_is_reported(tmp_path, key, value, complaint):
+    """Only what this library stores is taken for a record."""
+    path = filled(tmp_path, "m1")
+    execute(path, "DELETE FROM Cache WHERE key = ?", key)
+    execute(path, _INSERT, key, 1, 1, None, value)
+    with opened(tmp_path, reports := Reports()) as queue:
+        assert ids(queue) == ["m1"]
+        queue.append(record("m2"))
+    assert complaint in reports.text
+
+
+def test_counts_that_are_none_are_reported(tmp_path):
+    """A row with a good checksum and nothing useful in it."""
+    path = filled(tmp_path, "m1")
+    for payload in (b"5", b"[1]", b'["a", 2]'):
+        execute(path, "UPDATE Cache SET value = ? WHERE key = 0", seal(0, payload))
+        with opened(tmp_path, reports := Reports()) as queue:
+            assert ids(queue) == ["m1"]
+        assert "two counts" in reports.text
+        path = database(tmp_path)
+
+
+def test_record_that_is_none_is_reported_and_set_aside(tmp_path):
+    """As one that a later version of this library stored."""
+    path = filled(tmp_path, "m1", "m2")
+    execute(path, "UPDATE Cache SET value = ? WHERE key = 1", seal(1, b'{"id": "m1"}'))
+    with opened(tmp_path, reports := Reports()) as queue:
+        assert ids(queue) == ["m2"]
+    assert "functionPath" in reports.text
+    assert len(damaged(tmp_path)) == 1

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from lunora_rx.errors import StorageError
+from lunora_rx.storage import locks
 from lunora_rx.storage.disk_store import DiskQueue
 from lunora_rx.storage.locks import FileLock
 from tests.storage.disk import Reports, filled, ids, needs_fork, opened, record
@@ -20,6 +21,7 @@ from tests.storage.disk import Reports, filled, ids, needs_fork, opened, record
 _WRITER = """
 import sys
 from pathlib import Path
+from lunora_rx.storage import locks
 from lunora_rx.storage.disk_store import DiskQueue
 from lunora_rx.testing import a_queued_mutation
 queue = DiskQueue(Path(sys.argv[1]), report=print)
@@ -40,13 +42,23 @@ def writers() -> Iterator[list[subprocess.Popen[str]]]:
         process.communicate()
 
 
-def start(writers: list[subprocess.Popen[str]], directory: Path, *names: str) -> subprocess.Popen[str]:
+def launch(writers: list[subprocess.Popen[str]], directory: Path, *names: str) -> subprocess.Popen[str]:
     """Start a process that stores records and goes on holding its lane."""
     command = [sys.executable, "-c", _WRITER, str(directory), *names]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     writers.append(process)
+    return process
+
+
+def wait_until_ready(process: subprocess.Popen[str]) -> None:
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
+
+
+def start(writers: list[subprocess.Popen[str]], directory: Path, *names: str) -> subprocess.Popen[str]:
+    """Start a process as ``launch`` does, and wait until it has stored its records."""
+    process = launch(writers, directory, *names)
+    wait_until_ready(process)
     return process
 
 
@@ -145,7 +157,10 @@ def test_record_in_two_lanes_is_one_record(tmp_path):
 def test_racing_adopters_share_the_lanes_without_doubles(tmp_path, writers):
     """Every record is given to exactly one of eight clients that open at once."""
     names = [f"m{number}" for number in range(6)]
-    for process in [start(writers, tmp_path, name) for name in names]:
+    processes = [launch(writers, tmp_path, name) for name in names]
+    for process in processes:
+        wait_until_ready(process)
+    for process in processes:
         kill(process)
     barrier = threading.Barrier(8)
     found: list[list[str]] = []
@@ -299,3 +314,28 @@ def test_lane_that_cannot_be_opened_is_reported_and_left(tmp_path, writers):
         assert ids(queue) == ["b1"]
     assert "00000001" in reports.text
     assert broken.is_dir()
+
+
+def test_lock_on_a_file_that_lost_its_name_is_no_lock(tmp_path, monkeypatch):
+    """Whoever holds a lane may delete it between our opening its lock and our locking it."""
+    lock, locking = FileLock(tmp_path / "lock"), locks._lock
+
+    def delete_first(file: int) -> None:
+        lock.path.unlink()
+        locking(file)
+
+    monkeypatch.setattr(locks, "_lock", delete_first)
+    assert not lock.acquire()
+    monkeypatch.undo()
+    assert lock.acquire()
+    lock.release()
+
+
+def test_commit_is_synchronised(tmp_path):
+    """A write that is reported as stored survives a power loss; a database that is opened again, too."""
+    filled(tmp_path, "m1")
+    with opened(tmp_path) as queue:
+        queue.append(record("m2"))
+        connection = queue._lanes[-1]._database._cache._con
+        assert connection.execute("PRAGMA synchronous").fetchall() == [(2,)]
+        assert connection.execute("PRAGMA mmap_size").fetchall() in ([], [(0,)])

@@ -1,0 +1,437 @@
+"""Our own mutations: send now or queue, when to replay, what a verdict does.
+
+Knows every write from composing to verdict. Asks ``Shards`` how the sockets stand, and ``Calls`` to carry
+requests.  Source: ``docs/protocol.md``, section "Offline queue".
+"""
+
+from __future__ import annotations
+
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import partial
+from math import inf
+from typing import Protocol
+
+from lunora_rx.core.backoff import Backoff, Ramp, next_delay
+from lunora_rx.core.calls import Calls, Credential, Slots
+from lunora_rx.core.connection import Connection
+from lunora_rx.core.events import (
+    CredentialRefused,
+    Event,
+    MutationQueued,
+    MutationSent,
+    MutationSettled,
+    PendingChanged,
+    RemoveRecords,
+    StoreRecord,
+)
+from lunora_rx.core.identity import Gate, Identity, gate
+from lunora_rx.core.offline_queue import OfflineQueue, Write
+from lunora_rx.core.records import QueuedMutation
+from lunora_rx.core.replay import Findings, ReplayPass, call_of
+from lunora_rx.errors import LunoraError, QueueError
+from lunora_rx.protocol.rpc import Outcome, Refused, Verdict, verdict_of
+from lunora_rx.protocol.text import serialize
+from lunora_rx.protocol.values import UNDEFINED
+
+RETRY_BASE = 1.0
+RETRY_CAP = 60.0
+
+
+class Shards(Protocol):
+    """How the sockets stand, as far as writes must know."""
+
+    def connection_of(self, shard: str) -> Connection | None:
+        """Return the shard's connection, if it has one."""
+
+    def was_idle_closed(self, shard: str) -> bool:
+        """Tell whether the shard's socket was closed because nothing needed it."""
+
+    def connect(self, shard: str, now: float) -> None:
+        """Open the shard's socket unless it is open or opening."""
+
+
+@dataclass(frozen=True, slots=True)
+class WriteOptions:
+    """What is fixed for a client's life."""
+
+    queue_limit: int = 1000
+    queues_before_first_connect: bool = False
+    is_durable: bool = False
+    version: str | None = None
+    is_cookie_session: bool = False
+    timeout: float = 30.0
+
+
+@dataclass(slots=True)
+class ShardWrites:
+    """Where one shard's replay stands."""
+
+    replay: ReplayPass | None = None
+    identity: Identity = field(default_factory=Identity)
+    waiting: list[Write] = field(default_factory=list)
+    wants_another: bool = False
+    retry_at: float = inf
+    failed_passes: int = 0
+    ramp: Ramp = field(default_factory=Ramp)
+
+
+class Writes:
+    """All mutations of one client that have no verdict yet."""
+
+    def __init__(
+        self,
+        options: WriteOptions,
+        calls: Calls,
+        shards: Shards,
+        *,
+        backoff: Backoff,
+        random: Callable[[], float],
+        emit: Callable[[Event], None],
+        settle_layers: Callable[[Write, Outcome], None],
+    ) -> None:
+        self.queue = OfflineQueue(options.queue_limit)
+        self.identity = Identity()
+        self.is_hydrating = options.is_durable
+        self._options = options
+        self._calls = calls
+        self._shards = shards
+        self._backoff = backoff
+        self._random = random
+        self._emit = emit
+        self._settle_layers = settle_layers
+        self._states: dict[str, ShardWrites] = {}
+        self._direct: dict[str, Write] = {}
+        self._storing: dict[str, Write] = {}
+        self._announced = 0
+
+    @property
+    def deadline(self) -> float:
+        """When the next retry is due."""
+        return min((state.retry_at for state in self._states.values()), default=inf)
+
+    def needs_shard(self, shard: str) -> bool:
+        """Tell whether the shard's socket must stay for the sake of a write."""
+        state = self._states.get(shard)
+        return self.queue.has_shard(shard) or (state is not None and (state.replay is not None or bool(state.waiting)))
+
+    def compose(self, write: Write, now: float) -> None:
+        """Take a new write on: it goes out, or waits behind what waits already."""
+        state = self._state(write.record.shard)
+        if state.replay is not None:
+            state.waiting.append(write)
+            return
+        self._send_or_queue(write, now)
+
+    def cancel(self, mutation_id: str) -> Write | None:
+        """Withdraw a write that was not sent yet; return it, or ``None`` if it is too late."""
+        write = self.queue.withdraw(mutation_id) or self._take_waiting(mutation_id)
+        if write is None:
+            return None
+        if write.was_queued:
+            self._remove([write])
+        self._announce()
+        return write
+
+    def receive_stored(self, mutation_ids: Iterable[str], now: float) -> None:
+        """Note that records are where they should be: on disk, or in memory if the disk refused."""
+        shards: dict[str, None] = {}
+        for mutation_id in mutation_ids:
+            write = self._storing.pop(mutation_id, None)
+            if write is not None and not write.is_stored:
+                self._mark_stored(write)
+                shards[write.record.shard] = None
+        for shard in shards:
+            self._flush_if_live(shard, now)
+
+    def hydrate(self, records: Iterable[QueuedMutation], now: float) -> None:
+        """Take over what earlier processes left, ahead of what was composed since; stale versions are dropped."""
+        self.is_hydrating = False
+        restored, stale = self._sort_out(records)
+        for write in restored:
+            write.is_stored = write.was_queued = True
+        if stale:
+            self._emit(RemoveRecords(tuple(record.mutation_id for record in stale)))
+        self._give_way(self.queue.restore(restored))
+        self._announce()
+        for shard in self.queue.shards():
+            self._shards.connect(shard, now)
+            self._flush_if_live(shard, now)
+
+    def flush(self, shard: str, now: float) -> None:
+        """Replay what waits for a shard; while a pass runs, another follows it."""
+        state = self._state(shard)
+        if state.replay is not None:
+            state.wants_another = True
+            return
+        if self.is_hydrating:
+            return
+        state.retry_at = inf
+        ready = self._pass_gates(shard)
+        if not ready:
+            self._release_waiting(state, now)
+            return
+        state.replay, state.identity = ReplayPass(ready), self.identity
+        self._announce()
+        self._send_chunk(shard, state, now)
+
+    def flush_all(self, now: float) -> None:
+        """Replay what waits for any shard that is live."""
+        for shard in self.queue.shards():
+            self._flush_if_live(shard, now)
+
+    def handle_deadline(self, now: float) -> None:
+        """Retry what is due."""
+        for shard, state in list(self._states.items()):
+            if state.retry_at <= now:
+                self.flush(shard, now)
+
+    def close(self) -> None:
+        """Send and schedule nothing more; what has no verdict keeps its record."""
+        self._states.clear()
+
+    def _send_or_queue(self, write: Write, now: float) -> None:
+        if self._must_queue(write.record.shard):
+            self._enqueue(write, now)
+        else:
+            self._send_direct(write, now)
+
+    def _must_queue(self, shard: str) -> bool:
+        connection = self._shards.connection_of(shard)
+        idle_closed = self._shards.was_idle_closed(shard)
+        was_connected = connection is not None and connection.was_ever_connected
+        if not (was_connected or idle_closed or self._options.queues_before_first_connect):
+            return False
+        is_down = not idle_closed and (connection is None or not connection.is_open)
+        return self.is_hydrating or is_down or self.queue.has_shard(shard)
+
+    def _can_queue(self, shard: str) -> bool:
+        connection = self._shards.connection_of(shard)
+        was_connected = connection is not None and connection.was_ever_connected
+        return was_connected or self._shards.was_idle_closed(shard) or self._options.queues_before_first_connect
+
+    def _enqueue(self, write: Write, now: float) -> None:
+        write.was_queued = True
+        evicted = self.queue.push(write)
+        if self._options.is_durable and not write.is_stored:
+            self._storing[write.mutation_id] = write
+            self._emit(StoreRecord(write.record))
+        else:
+            self._mark_stored(write)
+        self._give_way(evicted)
+        self._announce()
+        self._shards.connect(write.record.shard, now)
+
+    def _mark_stored(self, write: Write) -> None:
+        write.is_stored = True
+        self._emit(MutationQueued(write.mutation_id))
+
+    def _give_way(self, evicted: list[Write]) -> None:
+        for write in evicted:
+            message = f"{write.record.function_path!r} was the oldest of more queued writes than the queue holds"
+            self._reject(write, QueueError(message, code="OFFLINE_QUEUE_OVERFLOW"))
+
+    def _send_direct(self, write: Write, now: float) -> None:
+        self._direct[write.mutation_id] = write
+        settle = partial(self._settle_direct, write)
+        self._calls.call(call_of(write), timeout=write.timeout or self._options.timeout, settle=settle)
+        self._emit(MutationSent(write.mutation_id))
+
+    def _settle_direct(self, write: Write, outcome: Outcome, now: float) -> None:
+        self._direct.pop(write.mutation_id, None)
+        shard = write.record.shard
+        if isinstance(outcome, Refused) and outcome.error.code is None and self._can_queue(shard):
+            self._enqueue(write, now)
+            self._schedule(shard, self._state(shard), [outcome.error], now)
+            return
+        self._settle(write, outcome)
+
+    def _pass_gates(self, shard: str) -> list[Write]:
+        ready: list[Write] = []
+        held: list[Write] = []
+        for write in self._pass_preconditions(shard):
+            match gate(write.record.identity, self.identity):
+                case Gate.SEND:
+                    ready.append(write)
+                case Gate.HOLD:
+                    held.append(write)
+                case Gate.REJECT:
+                    message = f"{write.record.function_path!r} was queued under another identity"
+                    self._reject(write, QueueError(message, code="OFFLINE_IDENTITY_CHANGED"))
+        self.queue.requeue(held)
+        return ready
+
+    def _pass_preconditions(self, shard: str) -> list[Write]:
+        passed: list[Write] = []
+        for write in self.queue.take_ready(shard):
+            error = _failed_precondition(write)
+            if error is None:
+                passed.append(write)
+            else:
+                self._reject(write, error)
+        return passed
+
+    def _send_chunk(self, shard: str, state: ShardWrites, now: float) -> None:
+        assert state.replay is not None
+        chunk = state.replay.next_chunk()
+        if not chunk:
+            self._end_pass(shard, state, now)
+            return
+        credential = Credential(state.identity.token, _expected_subject(chunk, state.identity))
+        timeout = self._options.timeout
+        for write in chunk:
+            self._emit(MutationSent(write.mutation_id))
+        if len(chunk) == 1:
+            settle = partial(self._settle_single, shard, state)
+            self._calls.call(call_of(chunk[0]), timeout=timeout, settle=settle, credential=credential)
+            return
+        calls = [call_of(write) for write in chunk]
+        settle_batch = partial(self._settle_batch, shard, state)
+        self._calls.batch(calls, timeout=timeout, settle=settle_batch, credential=credential)
+
+    def _settle_single(self, shard: str, state: ShardWrites, outcome: Outcome, now: float) -> None:
+        assert state.replay is not None
+        self._file(shard, state, state.replay.receive_single(outcome), now)
+
+    def _settle_batch(self, shard: str, state: ShardWrites, slots: Slots, now: float) -> None:
+        assert state.replay is not None
+        self._file(shard, state, state.replay.receive_batch(slots), now)
+
+    def _file(self, shard: str, state: ShardWrites, findings: Findings, now: float) -> None:
+        for write, outcome in findings.settled:
+            self._settle(write, outcome)
+        self._send_chunk(shard, state, now)
+
+    def _end_pass(self, shard: str, state: ShardWrites, now: float) -> None:
+        assert state.replay is not None
+        replay, state.replay = state.replay, None
+        self.queue.requeue(replay.kept)
+        if replay.has_verdict:
+            state.failed_passes = 0
+        if replay.kept:
+            self._schedule(shard, state, replay.reasons, now)
+        self._announce()
+        wants_another = state.wants_another or state.identity.token != self.identity.token
+        state.wants_another = False
+        self._release_waiting(state, now)
+        if wants_another or (not replay.kept and self.queue.has_shard(shard)):
+            self.flush(shard, now)
+
+    def _release_waiting(self, state: ShardWrites, now: float) -> None:
+        waiting, state.waiting = state.waiting, []
+        for write in waiting:
+            self._send_or_queue(write, now)
+
+    def _schedule(self, shard: str, state: ShardWrites, reasons: list[LunoraError | None], now: float) -> None:
+        waits = [self._wait_for(shard, state, reason) for reason in self._distinct(state, reasons)]
+        longest = max((wait for wait in waits if wait is not None), default=None)
+        if longest is not None:
+            state.retry_at = now + longest
+
+    def _distinct(self, state: ShardWrites, reasons: list[LunoraError | None]) -> list[LunoraError | None]:
+        # One pass climbs a ramp by one step, however many writes it kept for the same reason.
+        seen: dict[object, LunoraError | None] = {}
+        for reason in reasons:
+            kind = None if reason is None else (verdict_of(reason), reason.code is None, reason.retry_after)
+            seen.setdefault(kind, reason)
+        if any(reason is None or reason.code is not None for reason in seen.values()):
+            state.failed_passes += 1
+        return list(seen.values())
+
+    def _wait_for(self, shard: str, state: ShardWrites, reason: LunoraError | None) -> float | None:
+        if reason is not None and reason.retry_after is not None and reason.retry_after > 0:
+            return min(reason.retry_after, RETRY_CAP)
+        if reason is not None and reason.code is None:
+            return self._wait_for_network(shard, state)
+        if reason is not None and verdict_of(reason) is Verdict.CREDENTIAL:
+            self._emit(CredentialRefused(reason))
+            if not self._options.is_cookie_session:
+                return None
+        ceiling: float = min(RETRY_BASE * 2.0 ** min(state.failed_passes - 1, 16), RETRY_CAP)
+        return ceiling * (0.5 + self._random() / 2)
+
+    def _wait_for_network(self, shard: str, state: ShardWrites) -> float | None:
+        connection = self._shards.connection_of(shard)
+        if connection is None or not connection.is_open:
+            return None
+        delay, state.ramp = next_delay(self._backoff, state.ramp, self._random())
+        return delay
+
+    def _flush_if_live(self, shard: str, now: float) -> None:
+        connection = self._shards.connection_of(shard)
+        if connection is not None and connection.is_open and self.queue.has_shard(shard):
+            self.flush(shard, now)
+
+    def _settle(self, write: Write, outcome: Outcome) -> None:
+        self._settle_layers(write, outcome)
+        if write.was_queued:
+            self._remove([write])
+        self._emit(MutationSettled(write.record, outcome, write.was_queued, write.is_awaited))
+
+    def _reject(self, write: Write, error: LunoraError) -> None:
+        self._settle(write, Refused(error))
+
+    def _remove(self, writes: list[Write]) -> None:
+        if self._options.is_durable:
+            self._emit(RemoveRecords(tuple(write.mutation_id for write in writes)))
+
+    def _sort_out(self, records: Iterable[QueuedMutation]) -> tuple[list[Write], list[QueuedMutation]]:
+        version, known = self._options.version, {write.mutation_id for write in self.queue}
+        restored: dict[str, Write] = {}
+        stale: list[QueuedMutation] = []
+        for record in records:
+            if record.mutation_id in known or record.mutation_id in restored:
+                continue
+            if version is not None and record.version != version:
+                stale.append(record)
+                continue
+            restored[record.mutation_id] = Write(record, is_awaited=False)
+        return list(restored.values()), stale
+
+    def _take_waiting(self, mutation_id: str) -> Write | None:
+        for state in self._states.values():
+            for write in state.waiting:
+                if write.mutation_id == mutation_id:
+                    state.waiting.remove(write)
+                    return write
+        return None
+
+    def _announce(self) -> None:
+        waiting = len(self.queue)
+        if waiting != self._announced:
+            self._announced = waiting
+            self._emit(PendingChanged(waiting))
+
+    def _state(self, shard: str) -> ShardWrites:
+        return self._states.setdefault(shard, ShardWrites())
+
+
+def _failed_precondition(write: Write) -> QueueError | None:
+    if write.precondition is None:
+        return None
+    message = f"the precondition of {write.record.function_path!r} no longer holds"
+    try:
+        if write.precondition():
+            return None
+    except Exception as error:
+        failed = QueueError(f"the precondition of {write.record.function_path!r} raised", code=_PRECONDITION)
+        failed.__cause__ = error
+        return failed
+    return QueueError(message, code=_PRECONDITION)
+
+
+def _expected_subject(chunk: list[Write], identity: Identity) -> str | None:
+    """Return the header that names whose session a replay must find, where no bearer vouches for it."""
+    if identity.token is not None:
+        return None
+    stamps = (write.record.identity for write in chunk)
+    named = (stamp for stamp in stamps if stamp is None or (isinstance(stamp, str) and stamp.startswith("subj:")))
+    stamped = next(named, UNDEFINED)
+    if stamped is UNDEFINED:
+        return None
+    subject = None if stamped is None else stamped.removeprefix("subj:")
+    return urlsafe_b64encode(serialize({"subject": subject})).rstrip(b"=").decode()
+
+
+_PRECONDITION = "OFFLINE_PRECONDITION_FAILED"

@@ -1,0 +1,142 @@
+"""The mutations of a client that have no verdict yet, as their callers hold them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from lunora_rx.core.events import MutationQueued, MutationSent, PendingChanged, TransformFailed
+from lunora_rx.core.events import MutationSettled as Verdict
+from lunora_rx.errors import ClientClosedError, CodecError, LunoraError
+from lunora_rx.protocol.rpc import Accepted
+from lunora_rx.protocol.wire import decode_wire
+from lunora_rx.rx.calls import Mutation, Phase, result_of
+from lunora_rx.rx.observers import OnError
+from lunora_rx.rx.subject import Latest, Signal
+
+
+@dataclass(frozen=True, slots=True)
+class MutationSettled:
+    """What became of a write that had to wait in the queue.
+
+    Attributes:
+        mutation_id: Its idempotency key.
+        function: The mutation, as ``"file:function"``.
+        args: Its arguments.
+        shard: The shard key, ``None`` for the default shard.
+        status: ``"committed"`` or ``"rejected"``.
+        code: Why it was rejected, or ``None``.
+        error: The exception that its ``Mutation`` raises, or ``None``.
+        had_awaiter: Whether somebody of this process was waiting for it.
+    """
+
+    mutation_id: str
+    function: str
+    args: Any
+    shard: str | None
+    status: Literal["committed", "rejected"]
+    code: str | None = None
+    error: LunoraError | None = None
+    had_awaiter: bool = True
+
+
+class Mutations:
+    """The face of the core's writes.
+
+    Attributes:
+        pending: How many writes wait in the queue.
+        settled: What became of each that waited.
+    """
+
+    def __init__(self, report: OnError) -> None:
+        self.pending: Latest[int] = Latest(0, report)
+        self.settled: Signal[MutationSettled] = Signal(report)
+        self._report = report
+        self._open: dict[str, Mutation[Any]] = {}
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def add(self, title: str, mutation_id: str, cancel: Callable[[str], bool]) -> Mutation[Any]:
+        """Return the ``Mutation`` of a write that is about to be composed.
+
+        Raises:
+            ValueError: One with this id has no verdict yet.
+        """
+        if mutation_id in self._open:
+            raise ValueError(f"mutation_id {mutation_id!r} is that of a mutation that has no verdict yet")
+        mutation: Mutation[Any] = Mutation(
+            title, self._report, lambda: self._withdraw(mutation_id, cancel), mutation_id=mutation_id
+        )
+        self._open[mutation_id] = mutation
+        return mutation
+
+    def show_queued(self, event: MutationQueued) -> None:
+        """Tell that a write waits."""
+        self._enter(event.mutation_id, Phase.QUEUED)
+
+    def show_sent(self, event: MutationSent) -> None:
+        """Tell that a write goes out."""
+        self._enter(event.mutation_id, Phase.SENT)
+
+    def show_pending(self, event: PendingChanged) -> None:
+        """Tell how many writes wait."""
+        self.pending.set(event.count)
+
+    def show_failed_transform(self, event: TransformFailed) -> None:
+        """Report a patch that raised."""
+        self._report(event.error)
+
+    def settle(self, event: Verdict) -> None:
+        """Give a write its verdict."""
+        mutation = self._open.pop(event.record.mutation_id, None)
+        result = result_of(event.outcome)
+        had_awaiter = event.had_awaiter and mutation is not None and not mutation.is_detached
+        if mutation is not None:
+            mutation.settle(result)
+        if event.was_queued:
+            self.settled.emit(_settled(event, result, had_awaiter=had_awaiter))
+
+    def close(self) -> None:
+        """Fail what has no verdict; that is no verdict either."""
+        mutations, self._open = self._open, {}
+        for mutation in mutations.values():
+            mutation.settle(ClientClosedError("the client was closed before the write had a verdict"))
+        self.pending.complete()
+        self.settled.complete()
+
+    def _withdraw(self, mutation_id: str, cancel: Callable[[str], bool]) -> bool:
+        if not cancel(mutation_id):
+            return False
+        self._open.pop(mutation_id, None)
+        return True
+
+    def _enter(self, mutation_id: str, phase: Phase) -> None:
+        mutation = self._open.get(mutation_id)
+        if mutation is not None:
+            mutation.phases.enter(phase)
+
+
+def _settled(event: Verdict, result: Accepted | LunoraError, *, had_awaiter: bool) -> MutationSettled:
+    record = event.record
+    error = None if isinstance(result, Accepted) else result
+    # A result that cannot be decoded here belongs to a write that was carried out.
+    is_committed = isinstance(event.outcome, Accepted)
+    return MutationSettled(
+        record.mutation_id,
+        record.function_path,
+        _decoded(record.args),
+        record.shard or None,
+        "committed" if is_committed else "rejected",
+        None if error is None else error.code,
+        error,
+        had_awaiter,
+    )
+
+
+def _decoded(args: Any) -> Any:
+    try:
+        return decode_wire(args, root="args")
+    except CodecError:
+        return args
