@@ -158,7 +158,8 @@ def any_path(function: object, *, method: str) -> str:
 
 def _check(path: str, method: str) -> str:
     module, colon, name = path.rpartition(":")
-    if not (module and colon and name) or ":" in module:
+    # What is not printable includes lone surrogates, which no request could carry.
+    if not (module and colon and name) or ":" in module or not path.isprintable():
         raise ValueError(f"{method}: function {path!r} is not of the form 'file:function', such as 'messages:list'")
     return path
 

@@ -39,7 +39,7 @@ def test_api_underscore_is_no_function(name):
             getattr(place, name)
 
 
-@pytest.mark.parametrize("path", ["", "messages", ":list", "messages:", "a:b:c", api.messages])
+@pytest.mark.parametrize("path", ["", "messages", ":list", "messages:", "a:b:c", "a:\ud800", "a:b\n", api.messages])
 def test_function_path_that_is_unfinished_is_refused(path):
     """What names no ``file:function`` is an error that shows one that does."""
     with pytest.raises(ValueError, match="such as 'messages:list'"):

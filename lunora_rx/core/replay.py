@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from lunora_rx.core.offline_queue import Write
-from lunora_rx.errors import LunoraError, ServerError
+from lunora_rx.errors import LunoraError, ServerError, TransportError
 from lunora_rx.protocol.rpc import (
     MAX_BATCH_BYTES,
     MAX_BATCH_ENTRIES,
@@ -86,7 +86,7 @@ class ReplayPass:
         chunk, findings = self._current, Findings()
         if isinstance(slots, Refused) and slots.error.status == 413:
             return self._split(chunk, findings)
-        outcomes: Sequence[Outcome | None] = [slots] * len(chunk) if isinstance(slots, Refused) else slots
+        outcomes: Sequence[Outcome | None] = slots if isinstance(slots, list) else [_of_all(slots)] * len(chunk)
         for write, outcome in zip(chunk, outcomes, strict=True):
             findings.add(write, outcome)
         return self._file(findings)
@@ -122,6 +122,14 @@ def call_of(write: Write) -> RpcCall:
         client_id=record.client_id,
         baseline=record.baseline,
     )
+
+
+def _of_all(refused: Refused) -> Refused:
+    """Return what a refusal of a whole batch means for each entry: a mere HTTP status is no verdict on any."""
+    if refused.is_readable or verdict_of(refused.error) is not Verdict.REJECTED:
+        return refused
+    error = refused.error
+    return Refused(TransportError(error.message, code="INTERNAL", status=error.status, transient=True))
 
 
 def _chunks_of(writes: Sequence[Write]) -> Iterator[list[Write]]:

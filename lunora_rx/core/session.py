@@ -204,6 +204,7 @@ class Session:
             self._end(outlived, now)
         if now >= self._idle_at:
             self._close_idle(now)
+        if self.is_closed:
             return
         self._handle_connection_deadline(now)
         self._pacing.handle_deadline(now)

@@ -44,12 +44,15 @@ class Shards(Protocol):
 
     def connection_of(self, shard: str) -> Connection | None:
         """Return the shard's connection, if it has one."""
+        ...
 
     def was_idle_closed(self, shard: str) -> bool:
         """Tell whether the shard's socket was closed because nothing needed it."""
+        ...
 
     def connect(self, shard: str, now: float) -> None:
         """Open the shard's socket unless it is open or opening."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

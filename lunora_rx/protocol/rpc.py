@@ -71,9 +71,13 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The call has no result; ``error`` says why, and ``verdict_of(error)`` what that means for a queued write."""
+    """The call has no result; ``error`` says why, and ``verdict_of(error)`` what that means for a queued write.
+
+    ``is_readable`` is false where the server's answer was no error of the protocol, only an HTTP status.
+    """
 
     error: LunoraError
+    is_readable: bool = True
 
 
 Outcome: TypeAlias = Accepted | Refused
@@ -165,7 +169,7 @@ def decode_reply(reply: HttpReply) -> Outcome:
     if isinstance(tree, dict) and isinstance(tree.get("error"), dict):
         return Refused(_error_of(tree["error"], tagged, reply))
     if not isinstance(tree, dict) or not 200 <= reply.status <= 299:
-        return Refused(_unreadable(reply))
+        return Refused(_unreadable(reply), is_readable=False)
     return _accepted(tree, tagged)
 
 
@@ -180,7 +184,7 @@ def decode_batch_reply(reply: HttpReply, count: int) -> list[Outcome | None] | R
         return _slots(results, tagged, count, reply)
     if isinstance(tree, dict) and isinstance(tree.get("error"), dict):
         return Refused(_error_of(tree["error"], tagged, reply))
-    return Refused(_unreadable(reply))
+    return Refused(_unreadable(reply), is_readable=False)
 
 
 def _entry(index: int, call: RpcCall) -> dict[str, Tree]:

@@ -44,6 +44,7 @@ class PlayedSession:
         backoff: Backoff = STEADY,
         linger: float = 0.0,
         random: Callable[[], float] = lambda: 0.5,
+        is_needed: Callable[[], bool] = lambda: False,
     ) -> None:
         self.now = 0.0
         self._count = 0
@@ -54,6 +55,7 @@ class PlayedSession:
             Subscriptions(self._new_id, linger=linger),
             introduction=Connect("client-1"),
             emit=self._events.append,
+            is_needed=is_needed,
         )
 
     def events(self) -> list[Event]:

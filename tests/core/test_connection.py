@@ -168,6 +168,15 @@ def test_five_seconds_of_being_open_reset_the_backoff():
     assert subject.deadline == 7
 
 
+def test_ping_within_the_trial_period_proves_nothing():
+    """A short heartbeat does not make a socket healthy before its five seconds."""
+    subject = connection(Open, timing=Timing(heartbeat_interval=2.0))
+    assert (subject.handle_deadline(2.0), subject.is_healthy, subject.deadline) == (Due.PING, False, 4.0)
+    subject.last_frame_at = 3.0
+    assert (subject.handle_deadline(4.0), subject.deadline) == (Due.PING, STABLE_AFTER)
+    assert (subject.handle_deadline(STABLE_AFTER), subject.is_healthy) == (Due.NOTHING, True)
+
+
 def ticks(subject: Connection, heard_at: list[float], until: float) -> list[tuple[float, Due]]:
     """Return what was due when, for a peer heard at certain times."""
     due = []

@@ -200,6 +200,35 @@ def test_frame_that_changes_nothing_for_the_driver_asks_for_no_drain(core):
     assert (core.has_more, core.shards_to_send()) == (True, [""])
 
 
+@pytest.mark.parametrize(
+    "step",
+    [
+        lambda core: core.connect("room", 0.0),
+        lambda core: subscribe(core, "b"),
+        lambda core: unsubscribe(core, "a"),
+        lambda core: core.refresh("a@", "", 0.0),
+        lambda core: core.call(RpcCall("q:l"), timeout=1.0),
+        lambda core: core.batch([RpcCall("q:l")], timeout=1.0),
+        lambda core: core.restart_sockets(0.0),
+        lambda core: core.receive_closed("", None, 0.0),
+        lambda core: core.receive_reply(1, HttpReply(200, {}, b"{}"), 0.0),
+        lambda core: core.handle_deadline(30.0),
+        lambda core: core.close(),
+    ],
+)
+def test_step_that_may_leave_something_to_do_asks_for_a_drain(core, step):
+    """Every call but that of a frame; the driver resets it."""
+    assert not core.has_more
+    core.connect("", 0.0)
+    core.has_more = False
+    core.receive_opened("", 0.0)
+    assert core.has_more
+    subscribe(core, "a")
+    core.has_more = False
+    step(core)
+    assert core.has_more
+
+
 def test_frame_that_moves_the_deadline_asks_for_a_drain(core):
     """The first proof of health ends the trial period."""
     core.connect("", 0.0)

@@ -92,6 +92,25 @@ def test_batch_refused_with_a_verdict_rejects_every_entry():
     assert settled(replay.receive_batch(CONFLICT)) == ["m0", "m1"]
 
 
+def test_batch_answered_with_a_mere_status_is_kept_whole():
+    """A proxy's 404 page is no verdict on any of the writes; a readable error is."""
+    page = Refused(ServerError("404 with no readable error", code="NOT_FOUND", status=404), is_readable=False)
+    replay = ReplayPass(writes(2))
+    replay.next_chunk()
+    assert replay.receive_batch(page).settled == []
+    assert ids(replay.kept) == ["m0", "m1"]
+    assert {error.code for error in replay.reasons} == {"INTERNAL"}
+
+
+def test_batch_refused_for_the_credential_by_a_mere_status_keeps_that_reason():
+    """It is kept anyway, and what it waits for is another credential."""
+    page = Refused(ServerError("401 with no readable error", code="UNAUTHORIZED", status=401), is_readable=False)
+    replay = ReplayPass(writes(2))
+    replay.next_chunk()
+    replay.receive_batch(page)
+    assert [error.code for error in replay.reasons] == ["UNAUTHORIZED", "UNAUTHORIZED"]
+
+
 def test_batch_answered_too_large_is_halved_and_both_halves_sent_in_order():
     """Only a single entry that is too large is given up, with the code that says so."""
     replay, sent = ReplayPass(writes(3)), []

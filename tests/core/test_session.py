@@ -441,6 +441,19 @@ def test_idle_timer_is_not_put_off_by_sockets_that_open_and_drop():
     assert played.session.is_closed
 
 
+def test_other_shard_that_something_else_still_needs_is_kept_and_asked_about_again():
+    """Whatever it is does not say when it ends; the other deadlines go on meanwhile."""
+    needs = [True]
+    played = PlayedSession("room", is_needed=lambda: needs[0])
+    played.opened_with("a")
+    played.unsubscribe("a")
+    played.advance(40.0)
+    assert (type(played.session.connection.state), played.sent()[1:]) == (Open, ["lunora-ping"])
+    needs[0] = False
+    played.advance(5.0)
+    assert played.session.is_closed
+
+
 def test_other_shard_opened_with_nothing_to_do_is_closed():
     """The check follows the delivery of what ended meanwhile."""
     played = PlayedSession("room")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import inf
 
 from lunora_rx.core.subscriptions import Subscription, Subscriptions
+from lunora_rx.errors import ServerError
 from tests.core.play import parsed
 
 
@@ -129,3 +130,5 @@ def test_description_holds_no_value():
         "acked": False,
         "behind": False,
     }
+    subscription.result.fail(ServerError("no", code="FORBIDDEN"))
+    assert subscription.describe()["error"] == "FORBIDDEN: no"

@@ -288,7 +288,7 @@ async def test_batch_of_too_many_is_refused_at_once(server, client):
 @pytest.mark.parametrize("path", ["__lunora_relation__:load", "__lunora_admin__:tables"])
 async def test_batch_of_what_cannot_be_batched_is_refused_at_the_call(server, client, path):
     """The error names the call, and nothing is sent."""
-    with pytest.raises(ServerError, match="call 1.*cannot be batched") as refused:
+    with pytest.raises(ServerError, match=r"call 1.*cannot be batched") as refused:
         client.batch([("a:b",), (path,)])
     assert refused.value.code == "BAD_REQUEST"
     assert client.debug()["calls_in_flight"] == 0
