@@ -89,12 +89,13 @@ def check_seconds(value: object, argument: str) -> float:
     return number
 
 
-def check_count(value: object, argument: str) -> int:
-    """Return a whole number above zero."""
+def check_count(value: object, argument: str, *, of: str = "") -> int:
+    """Return a whole number above zero; ``of`` says of what."""
+    noun = f"number of {of}" if of else "whole number"
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{argument} is a whole number, not {type(value).__name__}")
+        raise TypeError(f"{argument} is a {noun}, not {type(value).__name__}")
     if value <= 0:
-        raise ValueError(f"{argument} is above 0, not {value}")
+        raise ValueError(f"{argument} is a {noun} above 0, not {value}")
     return value
 
 
@@ -103,15 +104,6 @@ def check_subject(subject: Any, argument: str) -> Any:
     if subject is not None and subject is not KEEP and not isinstance(subject, str):
         raise TypeError(f"{argument} is a string, None for nobody, or KEEP, not {type(subject).__name__}")
     return subject
-
-
-def check_size(value: object, argument: str) -> int:
-    """Return a number of bytes above zero."""
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{argument} is a number of bytes, not {type(value).__name__}")
-    if value <= 0:
-        raise ValueError(f"{argument} is above 0 bytes, not {value}")
-    return value
 
 
 def check_callable(value: T | None, argument: str) -> T | None:
@@ -126,6 +118,16 @@ def check_instance(value: object, kind: type[T], argument: str) -> T:
     if not isinstance(value, kind):
         raise TypeError(f"{argument} is a {kind.__name__}, not {type(value).__name__}")
     return value
+
+
+def check_bookmarks(store: Any, argument: str) -> Any:
+    """Return a store that has the two methods of a bookmark store."""
+    missing = [name for name in ("get", "set") if not callable(getattr(store, name, None))]
+    if missing:
+        raise TypeError(
+            f"{argument} has the methods get() and set(value), and {type(store).__name__} lacks {missing[0]}()"
+        )
+    return store
 
 
 def show_url(url: str) -> str:

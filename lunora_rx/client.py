@@ -14,6 +14,7 @@ from reactivex import Observable
 from reactivex.scheduler.eventloop import AsyncIOThreadSafeScheduler
 
 from lunora_rx.arguments import (
+    check_bookmarks,
     check_callable,
     check_count,
     check_header_text,
@@ -21,7 +22,6 @@ from lunora_rx.arguments import (
     check_number,
     check_seconds,
     check_shard,
-    check_size,
     check_subject,
     check_token,
     check_token_provider,
@@ -80,7 +80,7 @@ _BACKOFF = Backoff()
 class LunoraClient:
     """A client of one Lunora deployment.
 
-    Constructing does no I/O and needs no running loop; the client binds to the loop of its first
+    Constructing does no I/O of its own and needs no running loop; the client binds to the loop of its first
     use. End it with ``async with`` or ``await client.aclose()``.
 
     Args:
@@ -95,14 +95,14 @@ class LunoraClient:
         heartbeat_interval: Seconds between pings; 0 or less switches pings and the liveness check off.
         connect_timeout: Seconds for a WebSocket to open; 0 or less for no limit.
         request_timeout: Seconds for a call, unless the call says otherwise.
-        bookmarks: Where the session's database bookmark is kept; in memory by default.
+        bookmarks: Where the session's database bookmark is kept; in memory by default. It is read here, at once.
         queue_limit: How many writes may wait while the connection is down; the oldest gives way.
         queue_before_first_connect: Whether writes wait also before the first connection ever was open.
         max_frame_size: Bytes of the largest frame taken.
         max_body_size: Bytes of the largest reply taken.
         linger: Seconds that a live query outlives its last observer.
         connection_context: Sent with every ``connect`` frame; any value that the wire can carry.
-        on_error: Takes exceptions that observers raise; by default they are logged.
+        on_error: Takes exceptions that observers and optimistic transforms raise; by default they are logged.
         session: An ``aiohttp.ClientSession`` to use and not to close.
         transport: Reaches the server instead of aiohttp, for tests.
         debug: Whether to find observers that change values they share, at the cost of a copy a delivery.
@@ -156,7 +156,7 @@ class LunoraClient:
                 context=encode_context(connection_context),
                 cookie_origin=origin if cookie_auth else None,
                 writes=WriteOptions(
-                    queue_limit=check_count(queue_limit, "queue_limit"),
+                    queue_limit=check_count(queue_limit, "queue_limit", of="writes"),
                     queues_before_first_connect=queue_before_first_connect,
                     is_cookie_session=cookie_auth,
                     timeout=self._request_timeout,
@@ -167,14 +167,14 @@ class LunoraClient:
         core.set_auth_token(check_token(auth_token, "auth_token"), check_subject(auth_subject, "auth_subject"), 0.0)
         self._bookmarks = bookmarks
         if bookmarks is not None:
-            core.calls.bookmark = bookmarks.get()
+            core.calls.bookmark = check_bookmarks(bookmarks, "bookmarks").get()
         self._driver = Driver(
             core,
             transport
             or AiohttpTransport(
                 None if session is None else check_instance(session, aiohttp.ClientSession, "session"),
-                max_frame_size=check_size(max_frame_size, "max_frame_size"),
-                max_body_size=check_size(max_body_size, "max_body_size"),
+                max_frame_size=check_count(max_frame_size, "max_frame_size", of="bytes"),
+                max_body_size=check_count(max_body_size, "max_body_size", of="bytes"),
             ),
             origin=origin,
             ws_base=websocket_base(origin) if ws_url is None else check_ws_url(ws_url),
@@ -187,14 +187,17 @@ class LunoraClient:
             inspects=debug,
         )
         self._status = Latest(Status.IDLE, self._report)
-        self._token_expired: Signal[str] = Signal(self._report)
+        self._token_expired: Signal[str | None] = Signal(self._report)
         self._calls: dict[int, Call[Any]] = {}
-        self._mutations = Mutations(self._report)
+        self._mutations = Mutations(self._report, partial(self._report, what="an optimistic transform"))
         self._driver.publish_to(self._handlers())
 
     def __repr__(self) -> str:
         closed = "closed" if self._driver.is_closed else str(self._status.value)
-        return f"<LunoraClient {show_url(self._origin)} {closed}, {len(self._cache)} live, {len(self._calls)} calls>"
+        counts = f"{len(self._cache)} live, {len(self._calls)} calls"
+        if self._mutations:
+            counts += f", {len(self._mutations)} writes"
+        return f"<LunoraClient {show_url(self._origin)} {closed}, {counts}>"
 
     async def __aenter__(self) -> Self:
         self._driver.enter("async with")
@@ -238,8 +241,8 @@ class LunoraClient:
         return self._mutations.settled
 
     @property
-    def token_expired(self) -> Observable[str]:
-        """The shard of each socket whose credential the server refused as expired."""
+    def token_expired(self) -> Observable[str | None]:
+        """What had its credential refused: a shard key for a socket, ``None`` for the bearer of queued writes."""
         return self._token_expired
 
     @property
@@ -502,7 +505,7 @@ class LunoraClient:
             MutationSettledEvent: self._mutations.settle,
             PendingChanged: self._mutations.show_pending,
             TransformFailed: self._mutations.show_failed_transform,
-            CredentialRefused: lambda event: self._token_expired.emit(""),
+            CredentialRefused: lambda event: self._token_expired.emit(None),
         }
 
     def _settle_call(self, event: CallSettled) -> None:
@@ -525,9 +528,9 @@ class LunoraClient:
         except Exception as error:
             _log.error("the bookmark store raised %s", type(error).__name__, exc_info=error)
 
-    def _report(self, error: Exception) -> None:
+    def _report(self, error: Exception, *, what: str = "an observer") -> None:
         if self._on_error is None:
-            _log.error("an observer raised %s", type(error).__name__, exc_info=error)
+            _log.error("%s raised %s", what, type(error).__name__, exc_info=error)
             return
         try:
             self._on_error(error)

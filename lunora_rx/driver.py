@@ -41,12 +41,12 @@ class Link:
         self.shard = shard
         self.task: asyncio.Task[None]
         self.socket: Socket | None = None
-        self._outbox: list[str] = []
+        self._unsent: list[str] = []
         self._wake = asyncio.Event()
 
     def send(self, frames: Sequence[str]) -> None:
         """Queue frames for the socket, in order."""
-        self._outbox += frames
+        self._unsent += frames
         self._wake.set()
 
     async def write(self) -> None:
@@ -56,7 +56,7 @@ class Link:
             while True:
                 await self._wake.wait()
                 self._wake.clear()
-                frames, self._outbox = self._outbox, []
+                frames, self._unsent = self._unsent, []
                 for text in frames:
                     await self.socket.send(text)
         except Exception as error:
@@ -102,7 +102,7 @@ class Driver:
         self._links: dict[str, Link] = {}
         self._requests: dict[int, asyncio.Task[None]] = {}
         self._background: set[asyncio.Task[Any]] = set()
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
         self._armed = inf
         self._is_draining = False
         self._is_closed = False
@@ -321,7 +321,7 @@ class Driver:
     def _handle_timer(self, turns: int) -> None:
         assert self._loop is not None
         if turns and self._now() > self._armed + _LATE:
-            self._loop.call_soon(self._handle_timer, turns - 1)
+            self._timer = self._loop.call_soon(self._handle_timer, turns - 1)
             return
         self._armed, self._timer = inf, None
         if not self._is_closed:

@@ -6,15 +6,17 @@ from collections import UserDict
 
 import pytest
 
-from lunora_rx import UNDEFINED, CodecError
+from lunora_rx import KEEP, UNDEFINED, CodecError
 from lunora_rx.arguments import (
+    check_bookmarks,
     check_callable,
     check_header_text,
     check_instance,
+    check_count,
     check_number,
     check_seconds,
     check_shard,
-    check_size,
+    check_subject,
     check_token,
     check_token_provider,
     encode_args,
@@ -115,7 +117,25 @@ def test_seconds_not_above_zero_are_refused(value):
 def test_size_that_is_none_is_refused(value, kind):
     """Sizes are whole and above zero."""
     with pytest.raises(kind, match="max_body_size"):
-        check_size(value, "max_body_size")
+        check_count(value, "max_body_size", of="bytes")
+
+
+def test_bookmark_store_that_lacks_a_method_is_refused_by_its_name():
+    """What is missing is named, before anything is asked of it."""
+    with pytest.raises(TypeError, match=r"bookmarks has the methods .* str lacks get\(\)"):
+        check_bookmarks("x", "bookmarks")
+
+
+@pytest.mark.parametrize("subject", ["ana", None, KEEP])
+def test_subject_that_is_one_passes(subject):
+    """A user, nobody, or what it was before."""
+    assert check_subject(subject, "auth_subject") is subject
+
+
+def test_subject_of_another_type_is_refused_by_the_argument_name():
+    """An id is a string."""
+    with pytest.raises(TypeError, match="auth_subject is a string, None for nobody, or KEEP, not int"):
+        check_subject(5, "auth_subject")
 
 
 def test_instance_and_callable_name_what_is_expected():

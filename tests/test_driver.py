@@ -387,3 +387,14 @@ def timers():
     """The driver's timers that are still armed."""
     handles = asyncio.get_running_loop()._scheduled
     return [each for each in handles if not each.cancelled() and "Driver" in repr(each)]
+
+
+async def test_late_timer_whose_deadline_moves_leaves_one_timer(server, no_tasks_left):
+    """A blocked loop delays a timer by some turns; what arrives in them may arm another, and the first must go."""
+    async with server.client(heartbeat_interval=0.2) as client:
+        socket = await opened(server, client)
+        time.sleep(0.9)
+        socket.cut()
+        await turn(20)
+        assert len([timer for timer in timers() if not timer.cancelled()]) <= 1
+    assert timers() == []

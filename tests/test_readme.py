@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+WRITES = ("queued 1", "settled: messages:send committed", "at once True")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -30,7 +31,7 @@ def test_guide_program_runs_as_it_stands(tmp_path):
     """The blocks of the guide together are one program, which prints what its comments say."""
     done = run_blocks("docs/guide.md", tmp_path)
     assert done.returncode == 0, done.stderr
-    for promised in ("['hello']", "FORBIDDEN not for you", "args.channel", "ended: FORBIDDEN", "committed"):
+    for promised in ("['hello']", "FORBIDDEN not for you", "args.channel", "ended: FORBIDDEN", "committed", *WRITES):
         assert promised in done.stdout
 
 

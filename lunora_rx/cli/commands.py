@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import runpy
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from lunora_rx import __version__
-from lunora_rx.cli.demo.run import DemoOptions, run_demo
 from lunora_rx.devserver import App
 
 app = typer.Typer(
@@ -49,6 +49,10 @@ def demo(
 
     Exit code 0 only if every reading that was written was also shown.
     """
+    if find_spec("psutil") is None:
+        raise typer.BadParameter("the demo reads this machine with psutil: pip install 'lunora-rx[demo]'")
+    from lunora_rx.cli.demo.run import DemoOptions, run_demo
+
     options = DemoOptions(seconds=seconds, as_json=as_json, alert=alert, svg=svg)
     raise typer.Exit(asyncio.run(run_demo(options)))
 
@@ -60,7 +64,7 @@ def serve(
     storage: Annotated[Path | None, typer.Option(help="Directory for the tables; in memory without it.")] = None,
 ) -> None:
     """Serve the functions of a file on the embedded server, for development."""
-    served = [value for value in runpy.run_path(str(file)).values() if isinstance(value, App)]
+    served = {id(value): value for value in runpy.run_path(str(file)).values() if isinstance(value, App)}
     if len(served) != 1:
         raise typer.BadParameter(f"{file} defines {len(served)} objects of class App, and one is needed")
-    served[0].run(port=port, storage=storage)
+    next(iter(served.values())).run(port=port, storage=storage)

@@ -167,10 +167,9 @@ class Multiplexer:
     def set_auth_token(self, token: str | None, subject: str | Keep | None, now: float) -> IdentityChange:
         """Be somebody else, or the same with another token; what may go out under it is sent."""
         self.has_more = True
-        self.writes.identity, change = change_token(self.writes.identity, token, subject)
+        identity, change = change_token(self.writes.identity, token, subject)
         self.calls.bearer = token
-        if change is not IdentityChange.NOTHING:
-            self.writes.flush_all(now)
+        self.writes.change_identity(identity, change, now)
         return change
 
     def baseline(self, shard: str) -> int | None:
@@ -196,7 +195,7 @@ class Multiplexer:
         self.has_more = True
         if shard in self.sessions:
             self.sessions[shard].receive_opened(now)
-        self.writes.flush(shard, now)
+        self.writes.flush_if_open(shard, now)
         self._update_status()
 
     def receive_text(self, shard: str, text: str | bytes, now: float) -> None:

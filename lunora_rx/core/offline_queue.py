@@ -70,12 +70,13 @@ class OfflineQueue:
     def __iter__(self) -> Iterator[Write]:
         return iter(self._writes.values())
 
-    def __contains__(self, mutation_id: str) -> bool:
-        return mutation_id in self._writes
-
     def has_shard(self, shard: str) -> bool:
         """Tell whether anything waits for a shard."""
         return any(write.record.shard == shard for write in self)
+
+    def has_unstored(self, shard: str) -> bool:
+        """Tell whether anything waits for a shard whose record is not stored yet."""
+        return any(write.record.shard == shard and not write.is_stored for write in self)
 
     def shards(self) -> list[str]:
         """Return the shards that anything waits for, in the order of their oldest writes."""

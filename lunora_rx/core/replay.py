@@ -77,31 +77,25 @@ class ReplayPass:
 
     def receive_single(self, outcome: Outcome) -> Findings:
         """File the reply to a single write; one that is kept stops the pass."""
-        findings = Findings()
-        findings.add(self._current[0], outcome)
+        write, findings = self._current[0], Findings()
+        if isinstance(outcome, Refused) and outcome.error.status == 413:
+            message = f"{write.record.function_path!r} is too large for the server"
+            outcome = Refused(ServerError(message, code="PAYLOAD_TOO_LARGE", status=413))
+        findings.add(write, outcome)
         return self._file(findings)
 
     def receive_batch(self, slots: list[Outcome | None] | Refused) -> Findings:
         """File the reply to a batch: a body too large is halved, any other failure counts for every entry."""
         chunk, findings = self._current, Findings()
         if isinstance(slots, Refused) and slots.error.status == 413:
-            return self._split(chunk, findings)
+            self._chunks.extendleft(reversed(_halves(chunk)))
+            return findings
         outcomes: Sequence[Outcome | None] = slots if isinstance(slots, list) else [_of_all(slots)] * len(chunk)
         for write, outcome in zip(chunk, outcomes, strict=True):
             findings.add(write, outcome)
         return self._file(findings)
 
-    def _split(self, chunk: list[Write], findings: Findings) -> Findings:
-        if len(chunk) > 1:
-            self._chunks.extendleft(reversed(_halves(chunk)))
-            self._current = []
-            return findings
-        message = f"{chunk[0].record.function_path!r} is too large for the server"
-        findings.add(chunk[0], Refused(ServerError(message, code="PAYLOAD_TOO_LARGE", status=413)))
-        return self._file(findings)
-
     def _file(self, findings: Findings) -> Findings:
-        self._current = []
         self.has_verdict = self.has_verdict or bool(findings.settled)
         self.kept += findings.kept
         self.reasons += findings.reasons

@@ -148,7 +148,7 @@ class Result:
 
     def push(self, layer: Layer) -> Change:
         """Show a pending change of ours over what is shown; if its transform raises, nothing changes."""
-        self.shown = layer.transform(self.shown)
+        self._show(layer.transform(self.shown))
         self.layers = (*self.layers, layer)
         return Change.STATUS
 
@@ -177,8 +177,13 @@ class Result:
         return self._fold_again()
 
     def _fold_again(self) -> Change:
-        self.shown = fold(self.base, self.layers)
+        self._show(fold(self.base, self.layers))
         return Change.STATUS
+
+    def _show(self, shown: Any) -> None:
+        # An equal scalar must stay the same object: that is how observers are spared a value they have seen.
+        if not is_unchanged(self.shown, shown):
+            self.shown = shown
 
     def _accept_delta(self, delta: Any, cursor: int | None, epoch: str | int | None, mutation: int | None) -> Change:
         if not is_row_delta(delta):
@@ -197,13 +202,14 @@ class Result:
             self.epoch = epoch
         if mutation is not None and mutation > self.last_mutation_id:
             self.last_mutation_id = mutation
-        shown = base
-        if self.layers:
-            self.layers = without_reached(self.layers, self.cursor)
+        shown, layers = base, self.layers
+        if layers:
+            self.layers = without_reached(layers, self.cursor)
             shown = fold(base, self.layers)
         healed = Change.NOTHING if self.status is SnapshotStatus.LIVE else self._heal()
         if is_unchanged(self.shown, shown):
-            return healed
+            # The same number without the layer that made it is no longer optimistic.
+            return healed if len(layers) == len(self.layers) else Change.STATUS
         self.shown = shown
         return Change.VALUE
 

@@ -89,10 +89,9 @@ class Session:
         }
 
     def connect(self, now: float) -> None:
-        """Ask for a socket unless there is one, or one is on its way."""
-        if self.connection.can(Trigger.CONNECT):
-            self.connection.connect(now)
-            self._emit(OpenSocket(self.shard))
+        """Ask for a socket unless there is one, one is on its way, or the next attempt has its time already."""
+        if self.connection.state == Idle():
+            self._open_socket(now)
         self._reschedule()
 
     def subscribe(self, key: str, function_path: str, args: Any, now: float) -> Subscription:
@@ -101,8 +100,7 @@ class Session:
         self._idle_at = inf
         if self.connection.is_open and not subscription.is_acked and not subscription.is_oversized:
             self._ask(subscription, now)
-        if self.connection.state == Idle():
-            self.connect(now)
+        self.connect(now)
         self._reschedule()
         return subscription
 
@@ -177,6 +175,7 @@ class Session:
         self.subject = None
         self._pacing = Pacing()
         self._queries.forget_socket()
+        self._check_idle(now)
         self._reschedule()
 
     def restart(self, now: float) -> None:
@@ -214,13 +213,17 @@ class Session:
     def _handle_connection_deadline(self, now: float) -> None:
         match self.connection.handle_deadline(now):
             case Due.CONNECT:
-                self.connect(now)
+                self._open_socket(now)
             case Due.ABANDON:
                 self._drop_socket(CLOSE_NORMAL, now)
             case Due.DEAD:
                 self._drop_socket(CLOSE_SILENT_PEER, now)
             case Due.PING:
                 self.frames.append(PING)
+
+    def _open_socket(self, now: float) -> None:
+        self.connection.connect(now)
+        self._emit(OpenSocket(self.shard))
 
     def _ask(self, subscription: Subscription, now: float) -> None:
         # While one query too many bytes long is looked for, asking out of turn would blur the trail.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from math import inf
 from typing import Protocol
@@ -24,19 +24,23 @@ from lunora_rx.core.events import (
     MutationSettled,
     PendingChanged,
     RemoveRecords,
+    ReplaceRecord,
     StoreRecord,
 )
-from lunora_rx.core.identity import Gate, Identity, gate
+from lunora_rx.core.identity import Gate, Identity, IdentityChange, gate
 from lunora_rx.core.offline_queue import OfflineQueue, Write
 from lunora_rx.core.records import QueuedMutation
 from lunora_rx.core.replay import Findings, ReplayPass, call_of
-from lunora_rx.errors import LunoraError, QueueError
-from lunora_rx.protocol.rpc import Outcome, Refused, Verdict, verdict_of
+from lunora_rx.errors import CodecError, LunoraError, QueueError
+from lunora_rx.protocol.rpc import Accepted, Outcome, Refused, Verdict, verdict_of
 from lunora_rx.protocol.text import serialize
-from lunora_rx.protocol.values import UNDEFINED
+from lunora_rx.protocol.values import UNDEFINED, Undefined
+from lunora_rx.protocol.wire import decode_wire
 
 RETRY_BASE = 1.0
 RETRY_CAP = 60.0
+
+_PRECONDITION = "OFFLINE_PRECONDITION_FAILED"
 
 
 class Shards(Protocol):
@@ -69,12 +73,24 @@ class WriteOptions:
 
 @dataclass(slots=True)
 class ShardWrites:
-    """Where one shard's replay stands."""
+    """Where one shard's replay stands.
+
+    Attributes:
+        replay: The pass that runs.
+        identity: Who the pass is sent as: pinned when it begins.
+        waiting: What was composed while the pass runs, in order.
+        wants_another: Whether a flush was asked for while the pass runs.
+        awaits_records: Whether a flush left out writes whose records are not stored yet.
+        retry_at: When to flush again, infinite when never.
+        failed_passes: How many passes in a row brought no verdict.
+        ramp: How far the retries after lost requests have come.
+    """
 
     replay: ReplayPass | None = None
     identity: Identity = field(default_factory=Identity)
     waiting: list[Write] = field(default_factory=list)
     wants_another: bool = False
+    awaits_records: bool = False
     retry_at: float = inf
     failed_passes: int = 0
     ramp: Ramp = field(default_factory=Ramp)
@@ -105,8 +121,7 @@ class Writes:
         self._emit = emit
         self._settle_layers = settle_layers
         self._states: dict[str, ShardWrites] = {}
-        self._direct: dict[str, Write] = {}
-        self._storing: dict[str, Write] = {}
+        self._refused_token: str | Undefined | None = UNDEFINED
         self._announced = 0
 
     @property
@@ -121,8 +136,8 @@ class Writes:
 
     def compose(self, write: Write, now: float) -> None:
         """Take a new write on: it goes out, or waits behind what waits already."""
-        state = self._state(write.record.shard)
-        if state.replay is not None:
+        state = self._states.get(write.record.shard)
+        if state is not None and state.replay is not None:
             state.waiting.append(write)
             return
         self._send_or_queue(write, now)
@@ -133,61 +148,76 @@ class Writes:
         if write is None:
             return None
         if write.was_queued:
-            self._remove([write])
+            self._remove([write.record])
         self._announce()
+        self._forget_done(write.record.shard)
         return write
+
+    def change_identity(self, identity: Identity, change: IdentityChange, now: float) -> None:
+        """Be somebody else, or the same with another token; what may go out under it is sent."""
+        self.identity = identity
+        if change is IdentityChange.NOTHING:
+            return
+        self._restamp([*self.queue, *(write for state in self._states.values() for write in state.waiting)])
+        self.flush_all(now)
 
     def receive_stored(self, mutation_ids: Iterable[str], now: float) -> None:
         """Note that records are where they should be: on disk, or in memory if the disk refused."""
         shards: dict[str, None] = {}
         for mutation_id in mutation_ids:
-            write = self._storing.pop(mutation_id, None)
+            write = self.queue.get(mutation_id)
             if write is not None and not write.is_stored:
                 self._mark_stored(write)
                 shards[write.record.shard] = None
         for shard in shards:
-            self._flush_if_live(shard, now)
+            # Nothing else is a reason to flush: what waits may wait for a retry, or for another credential.
+            if self._state(shard).awaits_records:
+                self.flush_if_open(shard, now)
 
     def hydrate(self, records: Iterable[QueuedMutation], now: float) -> None:
         """Take over what earlier processes left, ahead of what was composed since; stale versions are dropped."""
         self.is_hydrating = False
         restored, stale = self._sort_out(records)
-        for write in restored:
-            write.is_stored = write.was_queued = True
-        if stale:
-            self._emit(RemoveRecords(tuple(record.mutation_id for record in stale)))
-        self._give_way(self.queue.restore(restored))
+        self._remove(stale)
+        readable = [write for write in restored if self._has_readable_args(write)]
+        self._restamp(readable)
+        self._give_way(self.queue.restore(readable))
         self._announce()
         for shard in self.queue.shards():
             self._shards.connect(shard, now)
-            self._flush_if_live(shard, now)
+            self.flush_if_open(shard, now)
 
     def flush(self, shard: str, now: float) -> None:
         """Replay what waits for a shard; while a pass runs, another follows it."""
+        if self.is_hydrating or not self.needs_shard(shard):
+            return
         state = self._state(shard)
+        state.retry_at = inf
         if state.replay is not None:
             state.wants_another = True
             return
-        if self.is_hydrating:
-            return
-        state.retry_at = inf
-        ready = self._pass_gates(shard)
-        if not ready:
-            self._release_waiting(state, now)
-            return
-        state.replay, state.identity = ReplayPass(ready), self.identity
+        # The pass has begun before preconditions are asked: what they compose waits like everything else.
+        state.replay, state.identity = ReplayPass(()), self.identity
+        state.replay = ReplayPass(self._pass_gates(shard, state.identity))
+        state.awaits_records = self.queue.has_unstored(shard)
         self._announce()
         self._send_chunk(shard, state, now)
+
+    def flush_if_open(self, shard: str, now: float) -> None:
+        """Replay what waits for a shard, if its socket is open."""
+        if self._is_open(shard):
+            self.flush(shard, now)
 
     def flush_all(self, now: float) -> None:
         """Replay what waits for any shard that is live."""
         for shard in self.queue.shards():
-            self._flush_if_live(shard, now)
+            self.flush_if_open(shard, now)
 
     def handle_deadline(self, now: float) -> None:
         """Retry what is due."""
         for shard, state in list(self._states.items()):
             if state.retry_at <= now:
+                state.retry_at = inf
                 self.flush(shard, now)
 
     def close(self) -> None:
@@ -201,12 +231,9 @@ class Writes:
             self._send_direct(write, now)
 
     def _must_queue(self, shard: str) -> bool:
-        connection = self._shards.connection_of(shard)
-        idle_closed = self._shards.was_idle_closed(shard)
-        was_connected = connection is not None and connection.was_ever_connected
-        if not (was_connected or idle_closed or self._options.queues_before_first_connect):
+        if not self._can_queue(shard):
             return False
-        is_down = not idle_closed and (connection is None or not connection.is_open)
+        is_down = not self._shards.was_idle_closed(shard) and not self._is_open(shard)
         return self.is_hydrating or is_down or self.queue.has_shard(shard)
 
     def _can_queue(self, shard: str) -> bool:
@@ -214,11 +241,14 @@ class Writes:
         was_connected = connection is not None and connection.was_ever_connected
         return was_connected or self._shards.was_idle_closed(shard) or self._options.queues_before_first_connect
 
+    def _is_open(self, shard: str) -> bool:
+        connection = self._shards.connection_of(shard)
+        return connection is not None and connection.is_open
+
     def _enqueue(self, write: Write, now: float) -> None:
         write.was_queued = True
         evicted = self.queue.push(write)
         if self._options.is_durable and not write.is_stored:
-            self._storing[write.mutation_id] = write
             self._emit(StoreRecord(write.record))
         else:
             self._mark_stored(write)
@@ -236,25 +266,26 @@ class Writes:
             self._reject(write, QueueError(message, code="OFFLINE_QUEUE_OVERFLOW"))
 
     def _send_direct(self, write: Write, now: float) -> None:
-        self._direct[write.mutation_id] = write
         settle = partial(self._settle_direct, write)
         self._calls.call(call_of(write), timeout=write.timeout or self._options.timeout, settle=settle)
         self._emit(MutationSent(write.mutation_id))
 
     def _settle_direct(self, write: Write, outcome: Outcome, now: float) -> None:
-        self._direct.pop(write.mutation_id, None)
         shard = write.record.shard
-        if isinstance(outcome, Refused) and outcome.error.code is None and self._can_queue(shard):
-            self._enqueue(write, now)
-            self._schedule(shard, self._state(shard), [outcome.error], now)
+        if isinstance(outcome, Accepted) or outcome.error.code is not None or not self._can_queue(shard):
+            self._settle(write, outcome)
             return
-        self._settle(write, outcome)
+        self._enqueue(write, now)
+        state = self._state(shard)
+        # Several that fail together climb the ramp once, and cut no longer wait short.
+        if state.retry_at == inf:
+            self._schedule(shard, state, [outcome.error], now)
 
-    def _pass_gates(self, shard: str) -> list[Write]:
+    def _pass_gates(self, shard: str, identity: Identity) -> list[Write]:
         ready: list[Write] = []
         held: list[Write] = []
         for write in self._pass_preconditions(shard):
-            match gate(write.record.identity, self.identity):
+            match gate(write.record.identity, identity):
                 case Gate.SEND:
                     ready.append(write)
                 case Gate.HOLD:
@@ -302,6 +333,8 @@ class Writes:
         self._file(shard, state, state.replay.receive_batch(slots), now)
 
     def _file(self, shard: str, state: ShardWrites, findings: Findings, now: float) -> None:
+        if findings.settled and not any(map(_is_credential_refusal, findings.reasons)):
+            self._accept_token(state.identity.token)
         for write, outcome in findings.settled:
             self._settle(write, outcome)
         self._send_chunk(shard, state, now)
@@ -309,22 +342,28 @@ class Writes:
     def _end_pass(self, shard: str, state: ShardWrites, now: float) -> None:
         assert state.replay is not None
         replay, state.replay = state.replay, None
+        self._restamp(replay.kept)
         self.queue.requeue(replay.kept)
         if replay.has_verdict:
-            state.failed_passes = 0
+            state.failed_passes, state.ramp = 0, Ramp()
         if replay.kept:
             self._schedule(shard, state, replay.reasons, now)
         self._announce()
         wants_another = state.wants_another or state.identity.token != self.identity.token
         state.wants_another = False
         self._release_waiting(state, now)
-        if wants_another or (not replay.kept and self.queue.has_shard(shard)):
+        if wants_another:
             self.flush(shard, now)
+        self._forget_done(shard)
 
     def _release_waiting(self, state: ShardWrites, now: float) -> None:
         waiting, state.waiting = state.waiting, []
         for write in waiting:
-            self._send_or_queue(write, now)
+            # Who is signed in may have changed meanwhile: what is not theirs goes through the gate of a pass.
+            if gate(write.record.identity, self.identity) is Gate.SEND:
+                self._send_or_queue(write, now)
+            else:
+                self._enqueue(write, now)
 
     def _schedule(self, shard: str, state: ShardWrites, reasons: list[LunoraError | None], now: float) -> None:
         waits = [self._wait_for(shard, state, reason) for reason in self._distinct(state, reasons)]
@@ -343,41 +382,65 @@ class Writes:
         return list(seen.values())
 
     def _wait_for(self, shard: str, state: ShardWrites, reason: LunoraError | None) -> float | None:
+        if reason is not None and _is_credential_refusal(reason):
+            self._report_refusal(state.identity.token, reason)
+            if state.identity.token is not None or not self._options.is_cookie_session:
+                return None
         if reason is not None and reason.retry_after is not None and reason.retry_after > 0:
             return min(reason.retry_after, RETRY_CAP)
         if reason is not None and reason.code is None:
             return self._wait_for_network(shard, state)
-        if reason is not None and verdict_of(reason) is Verdict.CREDENTIAL:
-            self._emit(CredentialRefused(reason))
-            if not self._options.is_cookie_session:
-                return None
         ceiling: float = min(RETRY_BASE * 2.0 ** min(state.failed_passes - 1, 16), RETRY_CAP)
         return ceiling * (0.5 + self._random() / 2)
 
     def _wait_for_network(self, shard: str, state: ShardWrites) -> float | None:
-        connection = self._shards.connection_of(shard)
-        if connection is None or not connection.is_open:
+        if not self._is_open(shard):
             return None
         delay, state.ramp = next_delay(self._backoff, state.ramp, self._random())
         return delay
 
-    def _flush_if_live(self, shard: str, now: float) -> None:
-        connection = self._shards.connection_of(shard)
-        if connection is not None and connection.is_open and self.queue.has_shard(shard):
-            self.flush(shard, now)
+    def _report_refusal(self, token: str | None, error: LunoraError) -> None:
+        # Once a credential, and only while it is still the one in force.
+        if token == self.identity.token and token != self._refused_token:
+            self._refused_token = token
+            self._emit(CredentialRefused(error))
+
+    def _accept_token(self, token: str | None) -> None:
+        if token == self._refused_token:
+            self._refused_token = UNDEFINED
 
     def _settle(self, write: Write, outcome: Outcome) -> None:
         self._settle_layers(write, outcome)
         if write.was_queued:
-            self._remove([write])
+            self._remove([write.record])
         self._emit(MutationSettled(write.record, outcome, write.was_queued, write.is_awaited))
 
     def _reject(self, write: Write, error: LunoraError) -> None:
         self._settle(write, Refused(error))
 
-    def _remove(self, writes: list[Write]) -> None:
-        if self._options.is_durable:
-            self._emit(RemoveRecords(tuple(write.mutation_id for write in writes)))
+    def _remove(self, records: list[QueuedMutation]) -> None:
+        if self._options.is_durable and records:
+            self._emit(RemoveRecords(tuple(record.mutation_id for record in records)))
+
+    def _restamp(self, writes: Iterable[Write]) -> None:
+        # A stamp that names the token names its user once that is known, for the token will be another one day.
+        identity = self.identity
+        if identity.credential is None or not identity.is_confirmed or not isinstance(identity.subject, str):
+            return
+        for write in writes:
+            if write.record.identity == identity.credential:
+                write.record = replace(write.record, identity=identity.fingerprint)
+                if write.was_queued and self._options.is_durable:
+                    self._emit(ReplaceRecord(write.record))
+
+    def _has_readable_args(self, write: Write) -> bool:
+        try:
+            decode_wire(write.record.args, root="args")
+        except CodecError as error:
+            message = f"the stored arguments of {write.record.function_path!r} cannot be read: {error.message}"
+            self._reject(write, QueueError(message, code="OFFLINE_WRITE_UNENCODABLE"))
+            return False
+        return True
 
     def _sort_out(self, records: Iterable[QueuedMutation]) -> tuple[list[Write], list[QueuedMutation]]:
         version, known = self._options.version, {write.mutation_id for write in self.queue}
@@ -389,7 +452,8 @@ class Writes:
             if version is not None and record.version != version:
                 stale.append(record)
                 continue
-            restored[record.mutation_id] = Write(record, is_awaited=False)
+            write = restored[record.mutation_id] = Write(record, is_awaited=False)
+            write.is_stored = write.was_queued = True
         return list(restored.values()), stale
 
     def _take_waiting(self, mutation_id: str) -> Write | None:
@@ -409,6 +473,10 @@ class Writes:
     def _state(self, shard: str) -> ShardWrites:
         return self._states.setdefault(shard, ShardWrites())
 
+    def _forget_done(self, shard: str) -> None:
+        if not self.needs_shard(shard):
+            self._states.pop(shard, None)
+
 
 def _failed_precondition(write: Write) -> QueueError | None:
     if write.precondition is None:
@@ -424,6 +492,10 @@ def _failed_precondition(write: Write) -> QueueError | None:
     return QueueError(message, code=_PRECONDITION)
 
 
+def _is_credential_refusal(reason: LunoraError | None) -> bool:
+    return reason is not None and verdict_of(reason) is Verdict.CREDENTIAL
+
+
 def _expected_subject(chunk: list[Write], identity: Identity) -> str | None:
     """Return the header that names whose session a replay must find, where no bearer vouches for it."""
     if identity.token is not None:
@@ -435,6 +507,3 @@ def _expected_subject(chunk: list[Write], identity: Identity) -> str | None:
         return None
     subject = None if stamped is None else stamped.removeprefix("subj:")
     return urlsafe_b64encode(serialize({"subject": subject})).rstrip(b"=").decode()
-
-
-_PRECONDITION = "OFFLINE_PRECONDITION_FAILED"

@@ -25,6 +25,8 @@ MAX_BATCH_ENTRIES = 500
 MAX_BATCH_BYTES = 983_040
 UNBATCHABLE_PREFIXES = ("__lunora_relation__:", "__lunora_admin__")
 
+_TOO_LARGE = "the reply is larger than max_body_size"
+
 _STATUS_CODES: Mapping[int, str] = {
     401: "UNAUTHORIZED",
     403: "FORBIDDEN",
@@ -48,12 +50,16 @@ class RpcCall:
 
 @dataclass(frozen=True, slots=True)
 class HttpReply:
-    """What came back over HTTP: header names in lower case, the whole body, and the wall clock when it came."""
+    """What came back over HTTP: header names in lower case, the whole body, and the wall clock when it came.
+
+    ``is_cut`` says that the body was larger than the client takes, and was thrown away.
+    """
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     arrived_at: float = 0.0
+    is_cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +171,10 @@ def encode_outcome(outcome: Outcome) -> dict[str, Tree]:
 
 def decode_reply(reply: HttpReply) -> Outcome:
     """Return what the reply to a single call says, whatever its status and body."""
+    if reply.is_cut and 200 <= reply.status <= 299:
+        # The call was carried out: to send it again would bring the same reply again.
+        error = CodecError(_TOO_LARGE, path="result", code="WIRE_DECODE_FAILED")
+        return Accepted(UNDEFINED, undecodable=error)
     tree, tagged = _parse_body(reply.body)
     if isinstance(tree, dict) and isinstance(tree.get("error"), dict):
         return Refused(_error_of(tree["error"], tagged, reply))
@@ -178,6 +188,9 @@ def decode_batch_reply(reply: HttpReply, count: int) -> list[Outcome | None] | R
 
     A slot is ``None`` when the server gave no readable answer for it: its fate is unknown.
     """
+    if reply.is_cut and 200 <= reply.status <= 299:
+        # Counts as a batch that was too large: halves of it have smaller replies.
+        return Refused(TransportError(_TOO_LARGE, code="PAYLOAD_TOO_LARGE", status=413))
     tree, tagged = _parse_body(reply.body)
     results = tree.get("results") if isinstance(tree, dict) else None
     if isinstance(results, list) and 200 <= reply.status <= 299:

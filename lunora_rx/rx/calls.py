@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import enum
 import logging
+from collections import deque
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any, Generic, TypeAlias, TypeVar
@@ -12,7 +13,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 
-from lunora_rx.errors import ClientClosedError, LunoraError
+from lunora_rx.errors import ClientClosedError, CodecError, LunoraError
 from lunora_rx.protocol.rpc import Accepted, Outcome
 from lunora_rx.rx.observers import Observers, OnError
 
@@ -54,9 +55,6 @@ class Call(Observable[T]):
     The call was made when this object was, and is made once, however many observers come. Each
     gets the result and the end, or the error; it can be awaited, any number of times. Disposing
     an observer, or cancelling a task that awaits, detaches that one only.
-
-    Attributes:
-        is_detached: Whether all who awaited it gave up before there was a result.
     """
 
     def __init__(self, title: str, report: OnError, cancel: Callable[[], bool]) -> None:
@@ -69,7 +67,7 @@ class Call(Observable[T]):
         self._waiting: set[asyncio.Future[None]] = set()
         self._outcome: Accepted | LunoraError | None = None
         self._was_seen = False
-        self.is_detached = False
+        self._was_detached = False
 
     def __repr__(self) -> str:
         outcome = self._outcome
@@ -80,6 +78,13 @@ class Call(Observable[T]):
     def is_settled(self) -> bool:
         """Whether the result or the error is there."""
         return self._outcome is not None
+
+    @property
+    def is_detached(self) -> bool:
+        """Whether all who awaited or observed it gave up before there was a result."""
+        if self.is_settled:
+            return self._was_detached
+        return self._was_seen and not self._observers and all(future.done() for future in self._waiting)
 
     def cancel(self) -> bool:
         """Give the call itself up, for everybody; tells whether that was still possible.
@@ -100,6 +105,7 @@ class Call(Observable[T]):
         """Note the result or the error, once, and tell all who wait for it."""
         if self.is_settled:
             return
+        self._was_detached = self.is_detached
         self._outcome = outcome
         for future in self._waiting:
             if not future.done():
@@ -121,7 +127,6 @@ class Call(Observable[T]):
 
     async def _wait(self) -> T:
         self._was_seen = True
-        self.is_detached = False
         if self._outcome is None:
             self._check_loop("await")
             future: asyncio.Future[None] = self._loop.create_future()
@@ -130,7 +135,6 @@ class Call(Observable[T]):
                 await future
             finally:
                 self._waiting.discard(future)
-                self.is_detached = self._outcome is None and not self._waiting and not self._observers
         if isinstance(self._outcome, Accepted):
             value: T = self._outcome.value
             return value
@@ -172,33 +176,58 @@ class Phases(Observable[Phase]):
         super().__init__()
         self._past: list[Phase] = []
         self._observers: Observers[Phase] = Observers(report)
+        self._untold: deque[Phase] = deque()
+        self._is_telling = False
         self._is_over = False
 
     @property
     def latest(self) -> Phase:
         """The phase that the mutation is in."""
-        return self._past[-1]
+        return self._untold[-1] if self._untold else self._past[-1]
 
     def enter(self, phase: Phase) -> None:
         """Note the next phase."""
-        self._past.append(phase)
-        self._observers.next(phase)
+        self._untold.append(phase)
+        self._tell()
 
     def end(self) -> None:
         """Complete everybody."""
         self._is_over = True
-        self._observers.complete()
+        self._tell()
+
+    def _tell(self) -> None:
+        # An observer that cancels the write makes one more phase, which nobody is told before the present one.
+        if self._is_telling:
+            return
+        self._is_telling = True
+        try:
+            while self._untold:
+                self._past.append(self._untold.popleft())
+                self._observers.next(self._past[-1])
+        finally:
+            self._is_telling = False
+        if self._is_over:
+            self._observers.complete()
 
     def _subscribe_core(
         self, observer: abc.ObserverBase[Phase], scheduler: abc.SchedulerBase | None = None
     ) -> abc.DisposableBase:
-        # An observer that cancels the write makes one more phase, which it is told as well.
-        for phase in self._past:
-            self._observers.replay(observer, phase)
-        if self._is_over:
+        if self._is_over and not self._is_telling:
+            self._replay_to(observer)
             self._observers.finish(observer)
             return Disposable()
-        return Disposable(self._observers.attach(observer))
+        handle = Disposable(self._observers.attach(observer))
+        was_telling, self._is_telling = self._is_telling, True
+        try:
+            self._replay_to(observer)
+        finally:
+            self._is_telling = was_telling
+        self._tell()
+        return handle
+
+    def _replay_to(self, observer: abc.ObserverBase[Phase]) -> None:
+        for phase in tuple(self._past):
+            self._observers.replay(observer, phase)
 
 
 class Mutation(Call[T]):
@@ -230,7 +259,8 @@ class Mutation(Call[T]):
         super().settle(outcome)
         # Closing the client is no verdict: the write may have been carried out, and an unsent one may yet be.
         if not isinstance(outcome, ClientClosedError):
-            committed = isinstance(outcome, Accepted) or outcome.code == "WIRE_DECODE_FAILED"
+            # A result that cannot be decoded here belongs to a write that was carried out.
+            committed = isinstance(outcome, Accepted | CodecError)
             self.phases.enter(Phase.COMMITTED if committed else Phase.REJECTED)
         self.phases.end()
 

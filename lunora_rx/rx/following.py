@@ -35,13 +35,14 @@ class Following:
         self._watching: abc.DisposableBase = Disposable()
         self._known_error: LunoraError | None = None
         self._is_over = False
+        self.is_ended = False
 
     def start(self, arguments: Observable[Any]) -> None:
         """Follow the arguments, which may come from any thread."""
         call_on_loop = self._cache.call_on_loop
         self._arguments.disposable = arguments.subscribe(
             lambda each: call_on_loop(lambda: self._follow(each)),
-            lambda error: call_on_loop(lambda: self._fail(error)),
+            lambda error: call_on_loop(lambda: self._end_arguments(error)),
         )
 
     def stop(self) -> None:
@@ -49,6 +50,11 @@ class Following:
         self._is_over = True
         self._arguments.dispose()
         self._leave()
+
+    def _end_arguments(self, error: Exception) -> None:
+        # No other arguments will come: who attaches from now on starts afresh.
+        self.is_ended = True
+        self._fail(error)
 
     def _follow(self, arguments: Any) -> None:
         if self._is_over:
@@ -159,8 +165,8 @@ class FollowingSource:
             return self._cache.complete_late(observer)
         self._cache.enter()
         following = self._following
-        is_first = following is None
-        if following is None:
+        is_first = following is None or following.is_ended
+        if following is None or following.is_ended:
             following = self._following = Following(self._cache, self._query_of)
         following.observers += 1
         detach = attach(following)
@@ -174,7 +180,7 @@ class FollowingSource:
             detach()
             following.observers -= 1
             if following.observers == 0:
-                self._following = None
+                self._following = None if self._following is following else self._following
                 following.stop()
 
         leave_once = once(leave)

@@ -44,15 +44,20 @@ class MutationSettled:
 class Mutations:
     """The face of the core's writes.
 
+    Args:
+        report: Takes what observers raise.
+        report_transform: Takes what patches raise.
+
     Attributes:
         pending: How many writes wait in the queue.
         settled: What became of each that waited.
     """
 
-    def __init__(self, report: OnError) -> None:
+    def __init__(self, report: OnError, report_transform: OnError) -> None:
         self.pending: Latest[int] = Latest(0, report)
         self.settled: Signal[MutationSettled] = Signal(report)
         self._report = report
+        self._report_transform = report_transform
         self._open: dict[str, Mutation[Any]] = {}
 
     def __len__(self) -> int:
@@ -86,15 +91,15 @@ class Mutations:
 
     def show_failed_transform(self, event: TransformFailed) -> None:
         """Report a patch that raised."""
-        self._report(event.error)
+        self._report_transform(event.error)
 
     def settle(self, event: Verdict) -> None:
         """Give a write its verdict."""
         mutation = self._open.pop(event.record.mutation_id, None)
         result = result_of(event.outcome)
-        had_awaiter = event.had_awaiter and mutation is not None and not mutation.is_detached
         if mutation is not None:
             mutation.settle(result)
+        had_awaiter = event.had_awaiter and mutation is not None and not mutation.is_detached
         if event.was_queued:
             self.settled.emit(_settled(event, result, had_awaiter=had_awaiter))
 

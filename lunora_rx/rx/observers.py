@@ -124,7 +124,13 @@ class Observers(Generic[T]):
             self._report(containable(error))
 
     def _next_inspected(self, place: Place, value: T, part: Part) -> None:
-        original = copy.deepcopy(part(value))
+        try:
+            original = copy.deepcopy(part(value))
+        except Exception as error:
+            # A value that cannot be copied cannot be compared either; it is delivered all the same.
+            self._report(error)
+            self._deliver(place, place.on_next, value)
+            return
         self._deliver(place, place.on_next, value)
         if part(value) != original:
             culprit = getattr(place.observer, "_on_next", place.observer)

@@ -22,7 +22,12 @@ from lunora_rx.storage.rows import RECORD_LIMIT
 FULL: Final = 2
 NORMAL: Final = 1
 BUSY_TIMEOUT: Final = 1.0
+COUNT_NAME: Final = "hits"
 
+_PUT = """
+INSERT INTO Cache(key, raw, store_time, access_time, mode, value) VALUES (?, 1, 0, 0, 1, ?)
+ON CONFLICT(key, raw) DO UPDATE SET mode = 1, filename = NULL, expire_time = NULL, value = excluded.value
+"""
 _SETTINGS: Final[dict[str, Any]] = {
     "timeout": BUSY_TIMEOUT,
     "eviction_policy": "none",
@@ -95,10 +100,31 @@ class ByteCache(diskcache.Cache):  # type: ignore[misc]
             # Only now: writing the settings takes forty commits, and the next one synchronises them too.
             durability: Any = synchronous
             self.reset("sqlite_synchronous", durability)
+            self._sql("DROP INDEX IF EXISTS Cache_expire_time")  # nothing expires, and each write would pay for it
         except BaseException:
             with contextlib.suppress(sqlite3.Error):
                 self.close()
             raise
+
+    def begin(self) -> None:
+        """Begin a transaction; closing rolls it back."""
+        self._sql("BEGIN IMMEDIATE")
+
+    def commit(self) -> None:
+        """End the transaction."""
+        self._sql("COMMIT")
+
+    def put_row(self, key: int | bytes, value: bytes) -> None:
+        """Put a row as ``set`` does, in one statement instead of two and a search."""
+        self._sql(_PUT, (key, value))
+
+    def delete_row(self, key: int | bytes) -> None:
+        """Delete a row, if there is one; the file that a planted one may name is left alone."""
+        self._sql("DELETE FROM Cache WHERE key = ? AND raw = 1", (key,))
+
+    def put_count(self, count: int) -> None:
+        """Keep a number in the count of hits, which is not kept itself: a page that every write changes anyway."""
+        self._sql(f"UPDATE Settings SET value = ? WHERE key = '{COUNT_NAME}'", (count,))  # noqa: S608
 
 
 def check_expandable(directory: Path) -> None:

@@ -14,11 +14,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import orjson
-
 from lunora_rx.errors import StorageError
 from lunora_rx.storage.bytes_disk import FULL, UNREADABLE, ByteCache, check_expandable
 from lunora_rx.storage.files import (
+    DISK_ERRORS,
     disk_errors,
     half_made,
     identity,
@@ -26,9 +25,10 @@ from lunora_rx.storage.files import (
     numbered,
     open_private_file,
     set_aside,
+    storage_error,
     sync_directory,
 )
-from lunora_rx.storage.inspection import COUNTS_KEY, DATABASE_NAME, Check, Inspection, inspect
+from lunora_rx.storage.inspection import DATABASE_NAME, KEYS_A_COMMIT, Check, Inspection, inspect
 from lunora_rx.storage.mark import Mark
 from lunora_rx.storage.rows import Key, seal, unseal
 
@@ -70,7 +70,7 @@ class Database:
         self._version = directory
         self._mark: Mark | None = None
         self._commits = 0
-        self._next_key = 1
+        self._last_key = 0
         self._files: dict[Path, tuple[int, int] | None] = {}
         self._is_in_group = False
         self._is_changed = False
@@ -98,8 +98,12 @@ class Database:
 
     def get(self, key: Key) -> bytes | None:
         """Return a payload, or ``None`` where there is none; one that is damaged is reported, and none."""
-        with self._closing_on_error("read from"):
-            sealed = self._opened().get(key)
+        try:
+            with disk_errors("read from", self._version):
+                sealed = self._opened().get(key)
+        except StorageError:
+            self.close()
+            raise
         if sealed is None:
             return None
         try:
@@ -111,18 +115,16 @@ class Database:
 
     def set(self, key: Key, payload: bytes) -> None:
         """Put a payload under a key; inside ``group`` only."""
-        with self._changing():
-            self._opened().set(key, seal(key, payload))
+        self._change(ByteCache.put_row, key, seal(key, payload))
 
     def delete(self, key: Key) -> None:
         """Take a key away; inside ``group`` only."""
-        with self._changing():
-            self._opened().delete(key)
+        self._change(ByteCache.delete_row, key)
 
     def new_key(self) -> int:
         """Return a key larger than all that there ever were; inside ``group`` only."""
-        self._next_key += 1
-        return self._next_key - 1
+        self._last_key += 1
+        return self._last_key
 
     @contextmanager
     def group(self) -> Iterator[None]:
@@ -135,16 +137,17 @@ class Database:
             yield
             return
         self._is_in_group, self._is_changed, self._failure = True, False, None
+        self._last_key = (self._commits + 1) * KEYS_A_COMMIT - 1
         try:
-            with self._closing_on_error("write to"):
-                with self._opened().transact():
-                    yield
-                    if self._failure is not None:  # whoever called inside caught it: half a group is not kept
-                        raise self._failure
-                    self._count_commit()
-                self._check_files()
-            if self._is_changed and self._mark is not None:
-                self._mark.write(self._commits)
+            self._opened().begin()
+            yield
+            self._commit()
+        except BaseException as error:
+            # Closing rolls back. A commit that failed would leave its transaction open, and the next one stuck.
+            self.close()
+            if isinstance(error, DISK_ERRORS):
+                raise storage_error(error, "write to", self._version) from error
+            raise
         finally:
             self._is_in_group = False
 
@@ -176,7 +179,7 @@ class Database:
         if found.damage:
             self._replace(found)
         self._cache = _open_cache(self._version, self._synchronous)
-        self._commits, self._next_key = found.commits, found.next_key
+        self._commits = found.commits
         if self._is_counted:
             self._mark = Mark(self._version)
             self._mark.open(self._commits)
@@ -202,35 +205,27 @@ class Database:
         for each in damage:
             self._report(StorageError(f"found damage in {version}, now in {moved}: {each}"))
 
-    @contextmanager
-    def _changing(self) -> Iterator[None]:
+    def _change(self, change: Callable[..., None], *values: Key) -> None:
         self._is_changed = True
         try:
-            with disk_errors("write to", self._version):
-                yield
-        except StorageError as error:
-            self._failure = error
-            raise
+            change(self._opened(), *values)
+        except DISK_ERRORS as error:
+            self._failure = storage_error(error, "write to", self._version)
+            raise self._failure from error
 
-    def _count_commit(self) -> None:
+    def _commit(self) -> None:
+        if self._failure is not None:  # whoever called inside caught it: half a group is not kept
+            raise self._failure
+        cache = self._opened()
         if self._is_changed and self._is_counted:
-            self._commits += 1
-            self._opened().set(COUNTS_KEY, seal(COUNTS_KEY, orjson.dumps([self._commits, self._next_key])))
-
-    def _check_files(self) -> None:
+            self._commits = max(self._commits + 1, self._last_key // KEYS_A_COMMIT)
+            cache.put_count(self._commits)
+        cache.commit()
         for path, known in self._files.items():
             if identity(path) != known:
                 raise FileNotFoundError(0, f"{path.name} was deleted or replaced while it was in use")
-
-    @contextmanager
-    def _closing_on_error(self, operation: str) -> Iterator[None]:
-        try:
-            with disk_errors(operation, self._version):
-                yield
-        except BaseException:
-            # A commit that failed leaves its transaction open, and the next one would wait for it for ever.
-            self.close()
-            raise
+        if self._mark is not None:
+            self._mark.write(self._commits)
 
     def _opened(self) -> ByteCache:
         if self._cache is None:
@@ -246,9 +241,10 @@ def _open_cache(directory: Path, synchronous: int) -> ByteCache:
 def _fill(directory: Path, found: Inspection, synchronous: int) -> None:
     cache = _open_cache(directory, synchronous)
     try:
-        with cache.transact():
-            for key, payload in found.rows.items():
-                cache.set(key, seal(key, payload))
-            cache.set(COUNTS_KEY, seal(COUNTS_KEY, orjson.dumps([found.commits, found.next_key])))
+        cache.begin()
+        for key, payload in found.rows.items():
+            cache.put_row(key, seal(key, payload))
+        cache.put_count(found.commits)
+        cache.commit()
     finally:
         cache.close()

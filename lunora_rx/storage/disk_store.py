@@ -97,10 +97,7 @@ class DiskQueue:
         lanes = self._opened()
         self._is_in_group = True
         try:
-            with ExitStack() as stack:
-                # The own lane commits first: records carried over to it are never in no lane.
-                for lane in lanes:
-                    stack.enter_context(lane.group())
+            with lanes[-1].group() if len(lanes) == 1 else _group_of(lanes):
                 yield
         finally:
             self._is_in_group = False
@@ -134,6 +131,8 @@ class DiskQueue:
         return next((lane for lane in self._lanes if lane.has(mutation_id)), self._lanes[-1])
 
     def _drop_empty(self) -> None:
+        if len(self._lanes) < 2:
+            return
         empty = [lane for lane in self._lanes[:-1] if not lane.ids]
         self._lanes = [lane for lane in self._lanes if lane not in empty]
         for lane in empty:
@@ -151,6 +150,15 @@ def one_process(path: Path | str) -> Callable[[], None]:
             )
 
     return check
+
+
+@contextmanager
+def _group_of(lanes: list[Lane]) -> Iterator[None]:
+    with ExitStack() as stack:
+        # The own lane, the last one, commits first: records carried over to it are never in no lane.
+        for lane in lanes:
+            stack.enter_context(lane.group())
+        yield
 
 
 def _records(lanes: list[Lane]) -> list[QueuedMutation]:

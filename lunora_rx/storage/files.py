@@ -12,6 +12,7 @@ import diskcache
 
 from lunora_rx.errors import StorageError
 
+DISK_ERRORS = (sqlite3.Error, diskcache.Timeout, OSError)
 _TEMPORARY_NAME = "half-made"
 
 
@@ -87,15 +88,13 @@ def disk_errors(operation: str, path: Path) -> Iterator[None]:
     """Turn what the disk or the database raises into a ``StorageError`` that repeating may mend."""
     try:
         yield
-    except (sqlite3.Error, diskcache.Timeout, OSError) as error:
-        raise StorageError(f"cannot {operation} {path}: {_reason(error)}", transient=True) from error
+    except DISK_ERRORS as error:
+        raise storage_error(error, operation, path) from error
 
 
-def _reason(error: BaseException) -> str:
-    # diskcache hides why a transaction failed behind a Timeout, or behind the roll-back of what is rolled back already.
-    hides = isinstance(error, diskcache.Timeout) or "cannot rollback" in str(error)
-    if hides and isinstance(error.__context__, (sqlite3.Error, OSError)):
-        return _reason(error.__context__)
+def storage_error(error: Exception, operation: str, path: Path) -> StorageError:
+    """Return what to raise for an error of the disk; its message names the operation, the path and the reason."""
+    reason = str(error) or type(error).__name__
     if isinstance(error, OSError):
-        return (error.strerror or str(error)).lower()
-    return str(error) or type(error).__name__
+        reason = (error.strerror or reason).lower()
+    return StorageError(f"cannot {operation} {path}: {reason}", transient=True)

@@ -15,17 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import diskcache
-import orjson
 from diskcache.core import MODE_RAW
 
 from lunora_rx.errors import CodecError
-from lunora_rx.storage.bytes_disk import BUSY_TIMEOUT
+from lunora_rx.storage.bytes_disk import BUSY_TIMEOUT, COUNT_NAME
 from lunora_rx.storage.mark import read_mark
 from lunora_rx.storage.rows import Key, unseal
 
 DATABASE_NAME = "cache.db"
-COUNTS_KEY = 0
-"""The row that says how many commits there were, and which key comes next."""
+KEYS_A_COMMIT = 2**20
+"""A key is the number of the commit that first stored it, times this, and its place therein: none is used again."""
 
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _SETTINGS = {*diskcache.DEFAULT_SETTINGS, "count", "size", "hits", "misses"}
@@ -41,13 +40,11 @@ class Inspection:
         rows: The payloads that are whole.
         damage: What is wrong, one sentence each.
         commits: How many commits it has seen.
-        next_key: The first key that was never used.
     """
 
     rows: dict[Key, bytes] = field(default_factory=dict)
     damage: list[str] = field(default_factory=list)
     commits: int = 0
-    next_key: int = 1
 
 
 def inspect(directory: Path, check: Check, *, is_counted: bool) -> Inspection:
@@ -73,6 +70,8 @@ def inspect(directory: Path, check: Check, *, is_counted: bool) -> Inspection:
     if found.commits < marked:
         missing = marked - found.commits
         found.damage.append(f"its latest {missing} of {marked} commits are missing: it or its log was cut or deleted")
+    keys = [key // KEYS_A_COMMIT for key in found.rows if isinstance(key, int)]
+    found.commits = max(found.commits, marked, *keys[-1:])
     return found
 
 
@@ -106,9 +105,14 @@ class _Reading:
     def _check_settings(self) -> None:
         if not self._has_table("Settings"):
             return
-        keys = {_text(key) for (key,) in self._connection.execute("SELECT key FROM Settings")}
-        for key in sorted(keys - _SETTINGS):
+        found = {_text(key): value for key, value in self._connection.execute("SELECT key, value FROM Settings")}
+        for key in sorted(found.keys() - _SETTINGS):
             self._note(f"it has a setting that is not diskcache's: {key!r}")
+        commits = found.get(COUNT_NAME, 0)
+        if type(commits) is not int or commits < 0:
+            self._note("its count of commits is none")
+            return
+        self._found.commits = commits
 
     def _read_rows(self) -> None:
         if not self._has_table("Cache"):
@@ -141,18 +145,10 @@ class _Reading:
             return
         try:
             payload = unseal(key, value)
-            self._accept(key, payload)
+            self._check(key, payload)
+            self._found.rows[key] = payload
         except ValueError as error:
             self._note(f"row {rowid} {error.message if isinstance(error, CodecError) else error}")
-
-    def _accept(self, key: Key, payload: bytes) -> None:
-        if key == COUNTS_KEY:
-            self._found.commits, self._found.next_key = _counts(payload)
-            return
-        self._check(key, payload)
-        self._found.rows[key] = payload
-        if isinstance(key, int):
-            self._found.next_key = max(self._found.next_key, key + 1)
 
     def _has_table(self, name: str) -> bool:
         query = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = ?"
@@ -162,13 +158,6 @@ class _Reading:
     def _note(self, damage: str) -> None:
         if damage not in self._found.damage:
             self._found.damage.append(damage)
-
-
-def _counts(payload: bytes) -> tuple[int, int]:
-    counts = orjson.loads(payload)
-    if not (isinstance(counts, list) and len(counts) == 2 and all(type(count) is int for count in counts)):
-        raise ValueError("does not hold its two counts")
-    return counts[0], counts[1]
 
 
 def _text(value: object) -> str:

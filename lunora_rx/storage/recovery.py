@@ -64,10 +64,10 @@ class RecoveringQueue:
     def append(self, record: QueuedMutation) -> None:
         """Keep a record behind all others; one whose id is there already is replaced in its place."""
         queued_to_payload(record)
-        with self.group():
-            self._records[record.mutation_id] = record
-            self._removed.discard(record.mutation_id)
-            self._change("append to", lambda: self._store.append(record))
+        self._catch_up()
+        self._records[record.mutation_id] = record
+        self._removed.discard(record.mutation_id)
+        self._change("append to", self._store.append, record)
 
     def load(self) -> list[QueuedMutation]:
         """Return all records, oldest first.
@@ -85,27 +85,27 @@ class RecoveringQueue:
 
     def remove(self, ids: Collection[str]) -> None:
         """Forget records; unknown ids are ignored."""
-        with self.group():
-            for mutation_id in ids:
-                self._records.pop(mutation_id, None)
-            self._removed.update(ids)
-            self._change("remove from", lambda: self._store.remove(ids))
+        self._catch_up()
+        for mutation_id in ids:
+            self._records.pop(mutation_id, None)
+        self._removed.update(ids)
+        self._change("remove from", self._store.remove, ids)
 
     def replace(self, record: QueuedMutation) -> None:
         """Put a record in the place of the one with its id; without one, do nothing."""
         queued_to_payload(record)
         if record.mutation_id not in self._records:
             return
-        with self.group():
-            self._records[record.mutation_id] = record
-            self._change("replace in", lambda: self._store.replace(record))
+        self._catch_up()
+        self._records[record.mutation_id] = record
+        self._change("replace in", self._store.replace, record)
 
     def clear(self) -> None:
         """Forget every record."""
-        with self.group():
-            self._records.clear()
-            self._is_cleared = True
-            self._change("clear", self._store.clear)
+        self._catch_up()
+        self._records.clear()
+        self._is_cleared = True
+        self._change("clear", self._store.clear)
 
     @contextmanager
     def group(self) -> Iterator[None]:
@@ -119,8 +119,7 @@ class RecoveringQueue:
         if self._is_in_group:
             yield
             return
-        if self._failure is not None and self._clock() >= self._retry_at:
-            self.recover()
+        self._catch_up()
         before = dict(self._records), self._is_cleared
         self._is_in_group = True
         try:
@@ -137,8 +136,7 @@ class RecoveringQueue:
             raise given_up.__cause__ or given_up from None
         finally:
             self._is_in_group = False
-        self._removed.clear()
-        self._is_cleared = False
+        self._forget_debts()
 
     def recover(self) -> bool:
         """Make the store hold what memory holds, and tell whether it does; nothing is raised."""
@@ -152,8 +150,7 @@ class RecoveringQueue:
         self._failure, self._interval = None, self._first_interval
         self._records = {record.mutation_id: record for record in unknown} | self._records
         self._found += unknown
-        self._removed.clear()
-        self._is_cleared = False
+        self._forget_debts()
         return True
 
     def look_again(self) -> list[QueuedMutation]:
@@ -216,11 +213,26 @@ class RecoveringQueue:
         self._failure = self._failure or StorageError("a group of changes was given up", transient=True)
         self._retry_at = self._clock()
 
-    def _change(self, operation: str, change: Callable[[], None]) -> None:
-        """Change the store too; if it cannot, the end of the group says so."""
+    def _catch_up(self) -> None:
+        if self._failure is not None and not self._is_in_group and self._clock() >= self._retry_at:
+            self.recover()
+
+    def _change(self, operation: str, change: Callable[..., None], *arguments: Any) -> None:
+        """Change the store too; if it cannot, this says so, or the end of the group."""
         if self._failure is None:
-            with suppress(StorageError), self._failures(operation):
-                change()
+            try:
+                change(*arguments)
+            except Exception as error:
+                self._note(error, operation)
+        if self._is_in_group:
+            return
+        if self._failure is not None:
+            raise self._refusal()
+        self._forget_debts()
+
+    def _forget_debts(self) -> None:
+        self._removed.clear()
+        self._is_cleared = False
 
     def _store_group(self) -> AbstractContextManager[Any]:
         group = getattr(self._store, "group", None)
@@ -233,14 +245,18 @@ class RecoveringQueue:
         except _GivenUp:
             raise
         except Exception as error:
-            if operation == "recover":
-                self._interval = min(self._interval * 2, LONGEST_RETRY_INTERVAL)
-            if self._failure is None or operation == "recover":
-                self._retry_at = self._clock() + self._interval
-                self._failure = _storage_error(error, operation)
+            self._note(error, operation)
             if isinstance(error, StorageError):
                 raise
-            raise self._failure from error
+            raise self._refusal() from error
+
+    def _note(self, error: Exception, operation: str) -> None:
+        is_retry = operation == "recover"
+        if is_retry:
+            self._interval = min(self._interval * 2, LONGEST_RETRY_INTERVAL)
+        if is_retry or self._failure is None:
+            self._retry_at = self._clock() + self._interval
+            self._failure = _storage_error(error, operation)
 
     def _refusal(self) -> StorageError:
         assert self._failure is not None, "the store refused"

@@ -10,9 +10,9 @@ import atexit
 import contextlib
 import logging
 import threading
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
 from lunora_rx.errors import StorageError
@@ -72,10 +72,12 @@ class StorageWorker:
         self._storage = storage
         self._deliver = deliver
         self._on_recovered = on_recovered
-        self._jobs: deque[_Job[Any]] = deque()
-        self._wakes = threading.Condition()
+        self._jobs: SimpleQueue[_Job[Any] | None] = SimpleQueue()
+        self._ahead: list[_Job[Any] | None] = []
+        self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._is_finished = False
+        self._is_over = False
         self._at_end: list[OnDone] = []
         self._check_process = one_process(storage.name)
 
@@ -100,12 +102,13 @@ class StorageWorker:
         Calling it again only adds another ``on_done``.
         """
         self._check_process()
-        with self._wakes:
+        with self._lock:
+            if not self._is_finished:
+                self._jobs.put(None)
             self._is_finished = True
-            is_over = self._thread is None or not self._thread.is_alive()
+            is_over = self._is_over or self._thread is None
             if on_done is not None and not is_over:
                 self._at_end.append(on_done)
-            self._wakes.notify()
         if on_done is not None and is_over:
             self._hand_over(_call, [(on_done, None, None)])
 
@@ -119,13 +122,12 @@ class StorageWorker:
 
     def _put(self, job: _Job[Any]) -> None:
         self._check_process()
-        with self._wakes:
+        with self._lock:
             if self._is_finished:
                 raise StorageError(f"cannot use {self._storage.name}: it was closed")
-            self._jobs.append(job)
+            self._jobs.put(job)
             if self._thread is None:
                 self._start()
-            self._wakes.notify()
 
     def _start(self) -> None:
         self._thread = threading.Thread(target=self._work, name="lunora-storage", daemon=True)
@@ -142,24 +144,31 @@ class StorageWorker:
             self._close_stores()
         finally:
             atexit.unregister(self._close_at_exit)
-            with self._wakes:
+            with self._lock:
+                self._is_over = True
                 ends, self._at_end = self._at_end, []
             self._hand_over(_call, [(on_done, None, None) for on_done in ends])
 
     def _next(self) -> list[_Job[Any]] | None:
         """Wait for jobs; an empty list says that it is time to recover, and ``None`` that there will be no more."""
-        with self._wakes:
-            if not self._wakes.wait_for(lambda: self._jobs or self._is_finished, self.queue.retry_delay):
-                return []
-            if not self._jobs:
-                return None
-            jobs = [self._jobs.popleft()]
-            while jobs[0].is_grouped and self._jobs and self._jobs[0].is_grouped and len(jobs) < GROUP_LIMIT:
-                jobs.append(self._jobs.popleft())
-            return jobs
+        try:
+            first = self._ahead.pop() if self._ahead else self._jobs.get(timeout=self.queue.retry_delay)
+        except Empty:
+            return []
+        if first is None:
+            return None
+        jobs = [first]
+        with contextlib.suppress(Empty):
+            while first.is_grouped and len(jobs) < GROUP_LIMIT:
+                job = self._jobs.get_nowait()
+                if job is None or not job.is_grouped:
+                    self._ahead.append(job)
+                    break
+                jobs.append(job)
+        return jobs
 
     def _perform(self, jobs: list[_Job[Any]]) -> None:
-        if jobs[0].is_grouped:
+        if len(jobs) > 1:
             self._perform_group(jobs)
         else:
             jobs[0].run()

@@ -81,7 +81,7 @@ class AiohttpTransport:
             ) as response:
                 content = await self._read(response)
                 lower = {name.lower(): value for name, value in response.headers.items()}
-                return HttpReply(response.status, lower, content, time.time())
+                return HttpReply(response.status, lower, content or b"", time.time(), is_cut=content is None)
         except TimeoutError:
             raise RequestTimeout(f"no reply from {_place(url)} within {timeout:g} s", transient=True) from None
         except _FAILURES as error:
@@ -110,15 +110,13 @@ class AiohttpTransport:
             self._own.append(self._websocket_session)
         return self._websocket_session
 
-    async def _read(self, response: ClientResponse) -> bytes:
+    async def _read(self, response: ClientResponse) -> bytes | None:
         chunks, size = [], 0
         async for chunk in response.content.iter_chunked(_CHUNK):
             size += len(chunk)
             if size > self._max_body_size:
                 response.close()
-                raise TransportError(
-                    f"the reply exceeds max_body_size={self._max_body_size} bytes", status=response.status
-                )
+                return None
             chunks.append(chunk)
         return b"".join(chunks)
 

@@ -59,6 +59,16 @@ def test_status_of_repeated_attempts_is_logged_once():
     assert board.reconnects == 1
 
 
+def test_pending_writes_are_logged_when_they_begin_to_wait_and_when_they_go_out():
+    """The log tells the way down and the way up, with how many waited at most."""
+    board = Board()
+    for pending in (0, 1, 2, 3, 0, 0, 1, 0):
+        boards._show_pending(board, pending)
+    assert ["3 writes" in line for line in board.log] == [False, True, False, False]
+    assert "1 writes" in board.log[-1]
+    assert board.pending == 0
+
+
 def test_compose_drops_repeated_memory_and_raises_one_alert():
     """Equal memory readings come through once, and a mean above the threshold raises the alert once."""
     board, readings = Board(), FakeLiveQuery()
@@ -85,6 +95,7 @@ class FakeClient:
 
     def __init__(self, readings):
         self.status = Subject()
+        self.pending = Subject()
         self._readings = readings
 
     def live(self, function, args):

@@ -19,7 +19,7 @@ def run(*arguments, timeout=60):
 
 
 def test_demo_as_json_ends_with_a_summary_that_lost_nothing():
-    """The demo reconnects by itself, resumes, and shows every row that the server holds."""
+    """The demo writes through the cut, reconnects by itself, resumes, and shows every row that the server holds."""
     done = run("demo", "--seconds", "6", "--json")
     *lines, summary = [json.loads(line) for line in done.stdout.splitlines()]
     assert done.returncode == 0, done.stderr
@@ -27,6 +27,10 @@ def test_demo_as_json_ends_with_a_summary_that_lost_nothing():
     assert summary["reconnects"] >= 1
     assert summary["resumed"] >= 1
     assert summary["committed"] == summary["rows"] == summary["composed"] > 15
+    # The cut of two seconds spans about eight readings.
+    assert 4 <= summary["queued"] < summary["composed"]
+    assert summary["failed"] == 0
+    assert max(line["pending"] for line in lines) >= 1
     assert summary["values"] <= summary["frames"]
     assert [line["second"] for line in lines[:4]] == [1, 2, 3, 4]
     assert "stale" in {line["freshness"] for line in lines}
@@ -98,4 +102,21 @@ def test_command_without_the_extras_says_what_to_install():
     )
     done = subprocess.run([sys.executable, "-c", blocked], capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert "pip install 'lunora-rx[demo]'" in done.stderr
+    assert "pip install 'lunora-rx[cli]'" in done.stderr
+
+
+def test_serve_needs_no_psutil():
+    """The extra of the command line is enough for every command but the demo."""
+    blocked = (
+        "import sys, importlib.util as u; find = u.find_spec\n"
+        "u.find_spec = lambda name, *a: None if name == 'psutil' else find(name, *a)\n"
+        "sys.modules['psutil'] = None\n"
+        "sys.argv = ['lunora-rx', *{arguments}]\n"
+        "from lunora_rx.cli.__main__ import main; main()"
+    )
+    command = [sys.executable, "-c", blocked.replace("{arguments}", "['serve', '--help']")]
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+    command = [sys.executable, "-c", blocked.replace("{arguments}", "['demo', '--seconds', '4']")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "lunora-rx[demo]" in " ".join(done.stderr.split())

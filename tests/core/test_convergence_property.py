@@ -16,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from lunora_rx.core.connection import Timing
 from lunora_rx.core.delta import UNMERGEABLE, merge_delta
+from lunora_rx.core.connection import Trigger
 from lunora_rx.core.events import (
     CloseSocket,
     OpenSocket,
@@ -185,7 +186,11 @@ class Convergence(RuleBasedStateMachine):
         """Let the next attempt succeed, and perhaps let everything arrive."""
         if self.played.session.connection.is_open:
             self.drop(1006)
-        self.played.session.connect(self.played.now)
+        session = self.played.session
+        session.connect(self.played.now)
+        if session.connection.can(Trigger.CONNECT):
+            self.played.now = max(self.played.now, session.connection.deadline)
+            session.handle_deadline(self.played.now)
         self.drain()
         self.server.pipe = Pipe()
         self.played.session.receive_opened(self.played.now)

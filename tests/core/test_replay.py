@@ -118,7 +118,7 @@ def test_batch_answered_too_large_is_halved_and_both_halves_sent_in_order():
     replay.receive_batch(TOO_LARGE)
     while chunk := replay.next_chunk():
         sent.append(ids(chunk))
-        replay.receive_batch(TOO_LARGE if len(chunk) > 1 else [OK])
+        replay.receive_batch(TOO_LARGE) if len(chunk) > 1 else replay.receive_single(OK)
     assert sent == [["m0", "m1"], ["m0"], ["m1"], ["m2"]]
 
 
@@ -126,6 +126,6 @@ def test_single_entry_answered_too_large_is_rejected_with_that_code():
     """Whatever the body of the 413 looks like."""
     replay = ReplayPass(writes(1))
     replay.next_chunk()
-    findings = replay.receive_batch(Refused(TransportError("html", code="INTERNAL", status=413)))
+    findings = replay.receive_single(Refused(TransportError("html", code="INTERNAL", status=413)))
     [(_, outcome)] = findings.settled
     assert outcome.error.code == "PAYLOAD_TOO_LARGE"

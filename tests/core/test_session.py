@@ -492,3 +492,14 @@ def test_description_names_states_and_no_values(played):
         ["a"],
     )
     assert "canary" not in str(described)
+
+
+def test_connect_while_a_retry_is_planned_waits_for_it(played):
+    """Whatever wants the socket, a server that refuses is not asked more often for it."""
+    played.opened_with("a")
+    played.drop()
+    for _ in range(20):
+        played.session.connect(played.now)
+    assert played.events() == []
+    played.advance(1.0)
+    assert OpenSocket("") in played.events()

@@ -479,3 +479,23 @@ def test_any_body_is_a_call_or_refused(body):
     for decode in (decode_call, decode_batch):
         with contextlib.suppress(CodecError, ProtocolError):
             decode(orjson.dumps(body))
+
+
+def test_reply_that_was_cut_is_of_a_call_that_was_carried_out():
+    """Sending it again would bring the same reply: the result is undecodable, and the call counts."""
+    outcome = decode_reply(HttpReply(200, is_cut=True))
+    assert isinstance(outcome, Accepted)
+    assert outcome.undecodable.code == "WIRE_DECODE_FAILED"
+    assert "max_body_size" in outcome.undecodable.message
+
+
+def test_error_page_that_was_cut_counts_by_its_status():
+    """Its size says nothing about the call."""
+    outcome = decode_reply(HttpReply(503, is_cut=True))
+    assert (outcome.error.code, outcome.error.transient) == ("INTERNAL", True)
+
+
+def test_batch_whose_reply_was_cut_counts_as_too_large():
+    """Smaller batches have smaller replies, so the halving rule applies."""
+    outcome = decode_batch_reply(HttpReply(200, is_cut=True), 2)
+    assert (outcome.error.code, outcome.error.status) == ("PAYLOAD_TOO_LARGE", 413)

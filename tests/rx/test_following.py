@@ -238,3 +238,20 @@ async def test_following_in_debug_mode_finds_observers_that_change_values(server
         socket, sub = await server.subscribed()
         await socket.push("data", id=sub, data=[])
         assert "changed a value" in str(reported[0])
+
+
+async def test_following_arguments_that_ended_begin_anew_for_who_comes_later(server, client):
+    """An observer that is still there keeps what it has; a new one subscribes to the arguments again."""
+    sources = [Subject(), Subject()]
+    fresh = iter(sources)
+    args = reactivex.defer(lambda _: next(fresh))
+    live = client.live("a:b", args)
+    stays, retried = Recorder(), Recorder()
+    live.snapshots.subscribe(stays)
+    sources[0].on_error(ValueError("the slider broke"))
+    live.subscribe(retried)
+    sources[1].on_next({"n": 1})
+    socket, sub = await server.subscribed()
+    await socket.push("data", id=sub, data="new")
+    assert retried.values == ["new"]
+    assert stays.values[-1].status is SnapshotStatus.FAILED

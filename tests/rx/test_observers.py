@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from contextvars import ContextVar
 
 import pytest
@@ -134,3 +135,14 @@ def test_observers_that_change_a_shared_value_are_found(is_replay):
         observers.next([2, 1])
     (error,) = reported
     assert "sorts_in_place" in str(error)
+
+
+def test_inspected_value_that_cannot_be_copied_is_delivered_all_the_same():
+    """It cannot be compared, which is reported; nobody misses it."""
+    reported, seen = [], Recorder()
+    observers = Observers(reported.append, inspects=lambda value: value)
+    observers.attach(seen)
+    value = [lambda: None, threading.Lock()]
+    observers.next(value)
+    assert seen.values == [value]
+    assert [type(error) for error in reported] == [TypeError]

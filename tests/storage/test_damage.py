@@ -13,10 +13,12 @@ import pytest
 from lunora_rx.errors import StorageError
 from lunora_rx.storage.bytes_disk import UNREADABLE, ByteCache
 from lunora_rx.storage.disk_store import DiskQueue
+from lunora_rx.storage.inspection import KEYS_A_COMMIT
 from lunora_rx.storage.rows import seal
 from tests.storage.disk import Reports, damaged, database, execute, filled, ids, opened, record
 
 _INSERT = "INSERT INTO Cache(key, raw, store_time, access_time, mode, filename, value) VALUES (?, ?, 0, 0, ?, ?, ?)"
+FIRST_KEY = KEYS_A_COMMIT
 
 
 class Planted:
@@ -185,8 +187,8 @@ def test_planted_eviction_loses_nothing(tmp_path):
 def test_row_under_the_key_of_another_is_noticed(tmp_path):
     """The checksum covers the key."""
     path = filled(tmp_path, "m1", "m2")
-    execute(path, "DELETE FROM Cache WHERE key = 1")
-    execute(path, "UPDATE Cache SET key = 1 WHERE key = 2")
+    execute(path, "DELETE FROM Cache WHERE key = (SELECT min(key) FROM Cache)")
+    execute(path, "UPDATE Cache SET key = key - 1")
     with opened(tmp_path, reports := Reports()) as queue:
         assert ids(queue) == []
     assert "does not match its checksum" in reports.text
@@ -197,8 +199,15 @@ def test_row_damaged_while_open_is_skipped_and_reported(tmp_path):
     with opened(tmp_path, reports := Reports()) as queue:
         for name in ("m1", "m2", "m3"):
             queue.append(record(name))
-        execute(database(tmp_path), "UPDATE Cache SET value = ? WHERE key = 1", sqlite3.Binary(b"00000000 {}"))
-        execute(database(tmp_path), "UPDATE Cache SET mode = 4 WHERE key = 2")
+        execute(
+            database(tmp_path),
+            "UPDATE Cache SET value = ? WHERE key = (SELECT min(key) FROM Cache)",
+            sqlite3.Binary(b"00000000 {}"),
+        )
+        execute(
+            database(tmp_path),
+            "UPDATE Cache SET mode = 4 WHERE key = (SELECT key FROM Cache ORDER BY key LIMIT 1 OFFSET 1)",
+        )
         assert ids(queue) == ["m3"]
     assert "does not match its checksum" in reports.text
     assert "is not one of this library" in reports.text
@@ -278,7 +287,6 @@ def test_records_on_both_sides_of_a_damaged_page_are_carried_over(tmp_path):
         ("text", b"x", "a key of type text"),
         (b"blob", None, "holds no checksum"),
         (5, "text", "holds no checksum"),
-        (0, b'9f9a9a13 {"a": 1}', "checksum"),
     ],
 )
 def test_planted_row_of_another_kind_is_reported(tmp_path, key, value, complaint):
@@ -292,21 +300,25 @@ def test_planted_row_of_another_kind_is_reported(tmp_path, key, value, complaint
     assert complaint in reports.text
 
 
-def test_counts_that_are_none_are_reported(tmp_path):
-    """A row with a good checksum and nothing useful in it."""
+@pytest.mark.parametrize("count", ["text", -1, None, 1.5])
+def test_count_that_is_none_is_reported(tmp_path, count):
+    """The commits are counted where diskcache counts hits."""
     path = filled(tmp_path, "m1")
-    for payload in (b"5", b"[1]", b'["a", 2]'):
-        execute(path, "UPDATE Cache SET value = ? WHERE key = 0", seal(0, payload))
-        with opened(tmp_path, reports := Reports()) as queue:
-            assert ids(queue) == ["m1"]
-        assert "two counts" in reports.text
-        path = database(tmp_path)
+    execute(path, "UPDATE Settings SET value = ? WHERE key = 'hits'", count)
+    with opened(tmp_path, reports := Reports()) as queue:
+        assert ids(queue) == ["m1"]
+        queue.append(record("m2"))
+    assert "count of commits" in reports.text
+    with opened(tmp_path) as queue:
+        assert ids(queue) == ["m1", "m2"]
 
 
 def test_record_that_is_none_is_reported_and_set_aside(tmp_path):
     """As one that a later version of this library stored."""
     path = filled(tmp_path, "m1", "m2")
-    execute(path, "UPDATE Cache SET value = ? WHERE key = 1", seal(1, b'{"id": "m1"}'))
+    execute(
+        path, "UPDATE Cache SET value = ? WHERE key = (SELECT min(key) FROM Cache)", seal(FIRST_KEY, b'{"id": "m1"}')
+    )
     with opened(tmp_path, reports := Reports()) as queue:
         assert ids(queue) == ["m2"]
     assert "functionPath" in reports.text

@@ -200,10 +200,16 @@ def test_keys_are_never_used_again(tmp_path):
     """Not when the queue was empty, and not after a restart."""
     with opened(tmp_path) as queue:
         queue.append(record("m1"))
-        queue.remove(["m1"])
+        with queue.group():
+            queue.append(record("m2"))
+            queue.append(record("m3"))
+        keys = list(queue._lanes[0]._keys.values())
+        queue.clear()
     with opened(tmp_path) as queue:
-        queue.append(record("m2"))
-        assert list(queue._lanes[0]._keys.values()) == [2]
+        queue.append(record("m4"))
+        keys += queue._lanes[0]._keys.values()
+    assert keys == sorted(set(keys))
+    assert len(keys) == 4
 
 
 def test_files_are_closed_to_others(tmp_path):

@@ -34,16 +34,28 @@ class Gated(MemoryQueue):
         self.fault: Exception | None = None
         self.threads: set[str] = set()
         self.closed = 0
+        self._is_in_group = False
+
+    def append(self, record):
+        if self._is_in_group:
+            super().append(record)
+            return
+        with self.group():
+            super().append(record)
 
     @contextmanager
     def group(self) -> Iterator[None]:
         self.threads.add(threading.current_thread().name)
         assert self.gate.wait(10)
         before = len(self.load())
-        with super().group():
-            yield
-            if self.fault is not None:
-                raise self.fault
+        self._is_in_group = True
+        try:
+            with super().group():
+                yield
+                if self.fault is not None:
+                    raise self.fault
+        finally:
+            self._is_in_group = False
         self.groups.append(len(self.load()) - before)
 
     def close(self) -> None:

@@ -37,6 +37,8 @@ class Board:
     freshness: SnapshotStatus = SnapshotStatus.PENDING
     values: int = 0
     connects: int = 0
+    pending: int = 0
+    most_pending: int = 0
     resumed: int = 0
     seen: set[str] = field(default_factory=set)
     log: deque[str] = field(default_factory=lambda: deque(maxlen=8))
@@ -83,6 +85,7 @@ def compose(client: LunoraClient, board: Board, *, alert: float) -> CompositeDis
         over.subscribe(show_alert),
         memory.subscribe(show_memory),
         client.status.subscribe(lambda status: _show_status(board, status)),
+        client.pending.subscribe(lambda pending: _show_pending(board, pending)),
         readings.snapshots.subscribe(lambda snapshot: _show_freshness(board, snapshot)),
     )
 
@@ -113,6 +116,16 @@ def _show_status(board: Board, status: Status) -> None:
     # Attempts that fail alternate between connecting and offline: only the way down and up is news.
     if was_connected or status is Status.CONNECTED:
         board.note(f"connection [bold]{status}[/]")
+
+
+def _show_pending(board: Board, pending: int) -> None:
+    if board.pending and not pending:
+        board.note(f"[green]{board.most_pending} writes[/] that waited are on their way, in order")
+    elif pending and not board.pending:
+        board.most_pending = 0
+        board.note("writes [yellow]wait[/] in the queue")
+    board.pending = pending
+    board.most_pending = max(board.most_pending, pending)
 
 
 def _show_freshness(board: Board, snapshot: Snapshot[Rows]) -> None:

@@ -56,7 +56,7 @@ def _series(board: Board) -> Table:
 def _counts(board: Board) -> Text:
     return Text(
         f"\n{board.values} values · {len(board.seen)} rows seen · {board.alerts} alerts"
-        f" · {board.reconnects} reconnects · {board.resumed} resumes\n",
+        f" · {board.reconnects} reconnects · {board.resumed} resumes · {board.pending} writes waiting\n",
         style="dim",
     )
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import psutil
 
-from lunora_rx import LunoraClient, LunoraError, api
+from lunora_rx import LunoraClient, LunoraError, Phase, api
 
 INTERVAL = 0.25
 
@@ -18,12 +18,14 @@ class Feed:
 
     Attributes:
         composed: How many readings were taken.
+        queued: How many of the writes had to wait for the connection.
         committed: Ids of the rows that the server said it stored.
         failed: How many writes the server did not confirm.
     """
 
     def __init__(self, client: LunoraClient) -> None:
         self.composed = 0
+        self.queued = 0
         self.committed: list[str] = []
         self.failed = 0
         self._client = client
@@ -44,10 +46,15 @@ class Feed:
         await asyncio.gather(*self._writes)
 
     async def _write(self, tick: int) -> None:
+        mutation = self._client.mutation(api.readings.add, {"tick": tick, **take_reading()})
+        mutation.phases.subscribe(self._count_queued)
         try:
-            self.committed.append(await self._client.mutation(api.readings.add, {"tick": tick, **take_reading()}))
+            self.committed.append(await mutation)
         except LunoraError:
             self.failed += 1
+
+    def _count_queued(self, phase: Phase) -> None:
+        self.queued += phase is Phase.QUEUED
 
 
 def take_reading() -> dict[str, Any]:

@@ -116,6 +116,7 @@ async def _print_json(board: Board, feed: Feed) -> None:
                 "alert": board.is_alert,
                 "values": board.values,
                 "composed": feed.composed,
+                "pending": board.pending,
             }
         )
 
@@ -131,6 +132,7 @@ async def _audit(client: LunoraClient, board: Board, feed: Feed) -> dict[str, An
         "resumed": board.resumed,
         **audit(board, committed=feed.committed, table=table),
         "composed": feed.composed,
+        "queued": feed.queued,
         "committed": len(feed.committed),
         "failed": feed.failed,
         "rows": len(table),
@@ -169,8 +171,9 @@ def _print_summary(summary: dict[str, Any], *, as_json: bool, is_complete: bool)
         return
     verdict = "[green]nothing was lost[/]" if is_complete else "[red]readings were lost or doubled[/]"
     Console().print(
-        f"{summary['committed']} readings written, {summary['rows']} in the server's table, {summary['values']} values"
-        f" in {summary['frames']} frames, {summary['reconnects']} reconnects, {summary['lost']} lost: {verdict}"
+        f"{summary['committed']} readings written, {summary['queued']} of them queued, {summary['rows']} in the"
+        f" server's table, {summary['values']} values in {summary['frames']} frames,"
+        f" {summary['reconnects']} reconnects, {summary['lost']} lost: {verdict}"
     )
 
 

@@ -1,0 +1,194 @@
+"""Writes over real sockets against the embedded server, through faults: all carried out, once, in order."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import pytest
+
+from lunora_rx import Backoff, LunoraClient, Phase, Status
+from lunora_rx.devserver import App
+from tests.support import Recorder, until
+
+BRIEF = Backoff(initial=0.02, maximum=0.05)
+HTML = b"<html><body><h1>503 Service Unavailable</h1></body></html>"
+
+
+class Shop:
+    """An app that counts how often each write is carried out, a client of it, and what the client shows."""
+
+    def __init__(self, app, client, runs):
+        self.app = app
+        self.client = client
+        self.runs = runs
+        self.settled = Recorder()
+        self.shown = Recorder()
+        self.live = client.live("rows:list")
+        client.settled.subscribe(self.settled)
+        self.live.subscribe(self.shown)
+
+    @property
+    def faults(self):
+        """The switches of the server."""
+        return self.app.faults
+
+    def add(self, number):
+        """Write a number, shown at once."""
+        row = {"n": number}
+        return self.client.mutation(
+            "rows:add",
+            {"n": number},
+            optimistic_update=lambda store, _: store.set_query(
+                "rows:list", None, [*store.get_query("rows:list", None), row]
+            ),
+        )
+
+    async def table(self):
+        """Return what the server holds, oldest first."""
+        return [row["n"] for row in await self.client.query("rows:list")]
+
+    async def until_calm(self, count):
+        """Wait until the live query shows so many rows, all of them the server's."""
+        await until(lambda: len(self.shown.last) == count and not self.live.snapshot.is_optimistic)
+
+    async def cut(self):
+        """Cut the connection and keep it cut; return once the client knows."""
+        self.faults.refuse_sockets()
+        self.faults.drop_sockets()
+        await until(lambda: self.client.status.value is not Status.CONNECTED)
+
+
+@asynccontextmanager
+async def opened():
+    app, runs = App(), []
+
+    @app.query("rows:list")
+    def rows(ctx):
+        return ctx.db.table("rows").collect()
+
+    @app.mutation("rows:add")
+    def add(ctx, n: int):
+        runs.append(n)
+        return ctx.db.insert("rows", n=n)
+
+    async with app.serve() as url, LunoraClient(url, reconnect=BRIEF) as client:
+        shop = Shop(app, client, runs)
+        await until(lambda: shop.shown.values)
+        yield shop
+
+
+@pytest.fixture
+async def shop(no_tasks_left):
+    """A server, a client that is connected to it, and a live query."""
+    async with opened() as shop:
+        yield shop
+
+
+async def test_cut_while_writing_replays_in_order_once(shop):
+    """Writes composed before, during and after an outage are all in the table, once, in the order of composing."""
+    mutations = []
+    for number in range(30):
+        if number == 10:
+            await shop.cut()
+        if number == 20:
+            assert shop.client.pending.value == 10
+            assert [row["n"] for row in shop.shown.last] == list(range(20))
+            shop.faults.release()
+        mutations.append(shop.add(number))
+        if number < 10:
+            await mutations[-1]
+        await asyncio.sleep(0.002)
+    acknowledged = [await each for each in mutations]
+    rows = await shop.client.query("rows:list")
+    assert [row["n"] for row in rows] == list(range(30))
+    assert [row["_id"] for row in rows] == acknowledged
+    assert shop.runs == list(range(30))
+    waited = [each.mutation_id for each in mutations if was_queued(each)]
+    assert len(waited) >= 10
+    assert [each.mutation_id for each in shop.settled.values] == waited
+    assert {each.status for each in shop.settled.values} == {"committed"}
+    await shop.until_calm(30)
+    assert shop.shown.last == rows
+
+
+async def test_cut_again_and_again_loses_and_doubles_nothing(shop):
+    """Sockets and replies are lost all the time; the table holds every write once."""
+    mutations = []
+    for number in range(60):
+        if number % 12 == 5:
+            shop.faults.refuse_sockets(0.05)
+            shop.faults.drop_sockets()
+        if number % 12 == 9:
+            shop.faults.lose_replies()
+        mutations.append(shop.add(number))
+        await asyncio.sleep(0.003)
+    async with asyncio.timeout(10):
+        acknowledged = [await each for each in mutations]
+    rows = await shop.client.query("rows:list")
+    assert {row["_id"] for row in rows} == set(acknowledged)
+    assert sorted(shop.runs) == list(range(60))
+    assert len(shop.settled.values) == sum(was_queued(each) for each in mutations) > 0
+    await shop.until_calm(60)
+
+
+async def test_reply_lost_after_the_commit_is_replayed_under_the_same_id_and_applied_once(shop):
+    """The server recognises the id and answers as it did the first time."""
+    shop.faults.lose_replies()
+    phases, mutation = Recorder(), shop.add(1)
+    mutation.phases.subscribe(phases)
+    row_id = await mutation
+    assert phases.values == [Phase.COMPOSED, Phase.SENT, Phase.QUEUED, Phase.SENT, Phase.COMMITTED]
+    rows = await shop.client.query("rows:list")
+    assert [(row["_id"], row["n"]) for row in rows] == [(row_id, 1)]
+    assert shop.runs == [1]
+    await shop.until_calm(1)
+
+
+async def test_reply_to_a_batch_lost_after_the_commit_applies_each_write_once(shop):
+    """A whole replay whose reply is lost is sent again, and no write of it is carried out twice."""
+    await shop.cut()
+    mutations = [shop.add(number) for number in range(5)]
+    shop.faults.release()
+    shop.faults.lose_replies()
+    acknowledged = [await each for each in mutations]
+    assert shop.runs == await shop.table() == list(range(5))
+    assert len(set(acknowledged)) == len(shop.settled.values) == 5
+
+
+@pytest.mark.parametrize("count", [1, 3], ids=["single", "batch"])
+async def test_rate_limit_keeps_queued_writes_for_as_long_as_it_says(shop, count):
+    """429 with Retry-After: the writes stay queued, with their patches, and are committed after that time."""
+    loop = asyncio.get_running_loop()
+    await shop.cut()
+    mutations = [shop.add(number) for number in range(count)]
+    shop.faults.release()
+    shop.faults.fail_calls(1, status=429, headers={"retry-after": "1"})
+    await until(lambda: mutations[0].phases.latest is Phase.SENT)
+    began = loop.time()
+    await until(lambda: shop.client.pending.value == count)
+    assert [row["n"] for row in shop.shown.last] == list(range(count))
+    assert len([await each for each in mutations]) == count
+    assert loop.time() - began > 0.9
+    assert shop.runs == await shop.table() == list(range(count))
+    assert [each.status for each in shop.settled.values] == ["committed"] * count
+
+
+@pytest.mark.parametrize("count", [1, 3], ids=["single", "batch"])
+async def test_503_of_a_proxy_keeps_queued_writes(shop, count):
+    """A page in HTML is no verdict: the writes are kept and sent again."""
+    await shop.cut()
+    mutations = [shop.add(number) for number in range(count)]
+    shop.faults.release()
+    shop.faults.fail_calls(1, status=503, body=HTML, headers={"content-type": "text/html"})
+    assert len([await each for each in mutations]) == count
+    assert shop.runs == await shop.table() == list(range(count))
+    assert [each.status for each in shop.settled.values] == ["committed"] * count
+    await shop.until_calm(count)
+
+
+def was_queued(mutation):
+    """Tell whether a write waited."""
+    phases = Recorder()
+    mutation.phases.subscribe(phases)
+    return Phase.QUEUED in phases.values
