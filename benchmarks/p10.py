@@ -63,7 +63,8 @@ def _row(
 ) -> Row:
     group = statistics.median(reference / ours for ours, reference in zip(grouped, theirs_again, strict=True))
     raw_rate = count / statistics.median(theirs)
-    remark = f"{count} at once: **{group:.1f}**; raw {raw_rate:.0f}/s, fsync {fsync * 1e6:.0f} us, to the thread and back {hop * 1e6:.0f} us"
+    rates = f"raw {raw_rate:.0f}/s, fsync {fsync * 1e6:.0f} us, to the thread and back {hop * 1e6:.0f} us"
+    remark = f"{count} at once: **{group:.1f}**; {rates}"
     return Row(
         "P10",
         "a durable enqueue through the worker",

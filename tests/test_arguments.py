@@ -10,9 +10,9 @@ from lunora_rx import KEEP, UNDEFINED, CodecError
 from lunora_rx.arguments import (
     check_bookmarks,
     check_callable,
+    check_count,
     check_header_text,
     check_instance,
-    check_count,
     check_number,
     check_seconds,
     check_shard,

@@ -14,9 +14,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from lunora_rx.core.connection import Timing
+from lunora_rx.core.connection import Timing, Trigger
 from lunora_rx.core.delta import UNMERGEABLE, merge_delta
-from lunora_rx.core.connection import Trigger
 from lunora_rx.core.events import (
     CloseSocket,
     OpenSocket,

@@ -55,7 +55,7 @@ async def run_demo(options: DemoOptions) -> int:
             summary = await _audit(client, board, feed)
     if options.svg is not None:
         _save_svg(board, options.svg)
-    is_complete = not (summary["lost"] or summary["duplicated"])
+    is_complete = not (summary["lost"] or summary["duplicated"] or summary["failed"])
     _print_summary(summary, as_json=options.as_json, is_complete=is_complete)
     return 0 if is_complete else 1
 
@@ -123,6 +123,8 @@ async def _print_json(board: Board, feed: Feed) -> None:
 
 async def _audit(client: LunoraClient, board: Board, feed: Feed) -> dict[str, Any]:
     """Compare what was shown with what the server's table holds, once everything has come to rest."""
+    await feed.settle(QUIESCENCE)
+    committed = list(feed.committed)
     table: list[list[Any]] = await client.query(api.readings.all)
     await _all_shown(client, board, {row_id for row_id, _ in table})
     return {
@@ -130,10 +132,10 @@ async def _audit(client: LunoraClient, board: Board, feed: Feed) -> dict[str, An
         "values": board.values,
         "reconnects": board.reconnects,
         "resumed": board.resumed,
-        **audit(board, committed=feed.committed, table=table),
+        **audit(board, committed=committed, table=table),
         "composed": feed.composed,
         "queued": feed.queued,
-        "committed": len(feed.committed),
+        "committed": len(committed),
         "failed": feed.failed,
         "rows": len(table),
         "alerts": board.alerts,
