@@ -285,14 +285,12 @@ class Writes:
         ready: list[Write] = []
         held: list[Write] = []
         for write in self._pass_preconditions(shard):
-            match gate(write.record.identity, identity):
-                case Gate.SEND:
-                    ready.append(write)
-                case Gate.HOLD:
-                    held.append(write)
-                case Gate.REJECT:
-                    message = f"{write.record.function_path!r} was queued under another identity"
-                    self._reject(write, QueueError(message, code="OFFLINE_IDENTITY_CHANGED"))
+            decision = gate(write.record.identity, identity)
+            if decision is Gate.REJECT:
+                message = f"{write.record.function_path!r} was queued under another identity"
+                self._reject(write, QueueError(message, code="OFFLINE_IDENTITY_CHANGED"))
+            else:
+                (ready if decision is Gate.SEND else held).append(write)
         self.queue.requeue(held)
         return ready
 
@@ -349,7 +347,7 @@ class Writes:
         if replay.kept:
             self._schedule(shard, state, replay.reasons, now)
         self._announce()
-        wants_another = state.wants_another or state.identity.token != self.identity.token
+        wants_another = state.wants_another or state.identity != self.identity
         state.wants_another = False
         self._release_waiting(state, now)
         if wants_another:

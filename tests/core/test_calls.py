@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lunora_rx.core.calls import Calls, CommitCursors, HttpRequest
+from lunora_rx.core.calls import Calls, CommitCursors, Credential, HttpRequest
 from lunora_rx.core.events import BatchSettled, BookmarkChanged, CallSettled, Event
 from lunora_rx.errors import ClientClosedError, ServerError, TransportError
 from lunora_rx.protocol.rpc import Accepted, HttpReply, Refused, RpcCall
@@ -304,3 +304,43 @@ def test_close_fails_whatever_is_under_way(played):
     assert isinstance(second.slots.error, ClientClosedError)
     assert played.calls.take_requests() == []
     assert played.reply(single, {"result": 1}) == played.reply(batch, {"results": []}) == []
+
+
+# --- who settles, and as whom
+
+
+def test_call_with_a_settler_is_settled_by_it_and_by_no_event(played):
+    """The outcome comes with its time; the same for a batch."""
+    settled = []
+    first = played.calls.call(QUERY, timeout=1.0, settle=lambda outcome, now: settled.append((outcome, now)))
+    second = played.calls.batch([QUERY], timeout=1.0, settle=lambda slots, now: settled.append((slots, now)))
+    played.calls.receive_reply(first, HttpReply(200, {}, b'{"result":1}'), 3.0)
+    played.calls.receive_reply(second, HttpReply(200, {}, b'{"results":[]}'), 4.0)
+    assert settled == [(Accepted(1), 3.0), ([None], 4.0)]
+    assert played.events() == []
+
+
+def test_close_leaves_calls_with_a_settler_to_whoever_that_is(played):
+    """Neither an event nor an outcome: what is queued keeps its record."""
+    number = played.calls.call(QUERY, timeout=1.0, settle=pytest.fail)
+    played.calls.batch([QUERY], timeout=1.0, settle=pytest.fail)
+    played.calls.close()
+    assert (played.events(), played.calls.take_requests()) == ([], [])
+    played.calls.receive_reply(number, HttpReply(200, {}, b'{"result":1}'), 3.0)
+
+
+@pytest.mark.parametrize(
+    ("credential", "expected"),
+    [
+        (Credential("pinned"), {"authorization": "Bearer pinned"}),
+        (Credential(None), {}),
+        (Credential(None, "c3ViamVjdA"), {"x-lunora-expect-subject": "c3ViamVjdA"}),
+    ],
+)
+def test_call_with_a_credential_is_sent_with_it_and_not_with_the_bearer_in_force(played, credential, expected):
+    """A replay goes out as who it was judged for, one or many."""
+    played.calls.bearer = "in force"
+    played.calls.call(QUERY, timeout=1.0, credential=credential)
+    played.calls.batch([QUERY], timeout=1.0, credential=credential)
+    for request in played.calls.take_requests():
+        assert request.headers == {"content-type": "application/json", **expected}

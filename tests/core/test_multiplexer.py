@@ -18,9 +18,12 @@ from lunora_rx.core.events import (
     SubscriptionClosed,
     ValueChanged,
 )
+from lunora_rx.core.identity import KEEP, IdentityChange
 from lunora_rx.core.multiplexer import CoreOptions, Multiplexer
+from lunora_rx.core.patches import Composition
+from lunora_rx.core.records import QueuedMutation
 from lunora_rx.core.snapshot import Snapshot, SnapshotStatus, Status
-from lunora_rx.errors import ClientClosedError
+from lunora_rx.errors import ClientClosedError, TransportError
 from lunora_rx.protocol.rpc import Accepted, HttpReply, Refused, RpcCall
 from tests.core.play import frame, parsed
 
@@ -284,3 +287,61 @@ def test_close_ends_shards_and_calls(core):
     assert (core.next_deadline(), core.shards_to_send(), core.requests_to_send()) == (inf, [], [])
     core.close()
     assert core.take_events() == []
+
+
+def test_mutate_fixes_everything_that_a_replay_needs(core):
+    """Who composed it, as whom, over which version of the data, and where."""
+    core.set_auth_token("one", "ana", 0.0)
+    subscribe(core, "a", "room")
+    opened(core, "room")
+    core.receive_text("room", frame("data", id="sub_1", data=[], cursor=7), 0.0)
+    core.receive_closed("room", None, 0.0)
+    core.mutate(Composition("m1", "notes:add", {"n": 1}, "room"), 0.0)
+    (write,) = core.writes.queue
+    assert write.record == QueuedMutation("m1", "notes:add", {"n": 1}, "client-1", "room", "subj:ana", 7)
+
+
+def test_cancel_of_a_mutation_tells_whether_it_was_still_possible(core):
+    """Its patches go with it."""
+    opened(core, "")
+    core.receive_closed("", None, 0.0)
+    core.mutate(Composition("m1", "notes:add", {}), 0.0)
+    assert (core.cancel_mutation("m1"), core.cancel_mutation("m1")) == (True, False)
+    assert (len(core.writes.queue), core.has_more) == (0, True)
+
+
+def test_auth_token_is_that_of_calls_and_tells_what_its_change_meant(core):
+    """Sockets are not touched."""
+    assert core.set_auth_token("one", KEEP, 0.0) is IdentityChange.SIGNED_IN
+    assert core.set_auth_token("one", KEEP, 0.0) is IdentityChange.NOTHING
+    assert core.set_auth_token("one", "ana", 0.0) is IdentityChange.SUBJECT_LEARNED
+    assert (core.calls.bearer, core.take_events()) == ("one", [])
+
+
+def test_connection_of_a_shard_is_told_while_it_has_one(core):
+    """Afterwards it is known that it was closed as idle."""
+    assert (core.connection_of("room"), core.was_idle_closed("room")) == (None, False)
+    opened(core, "room")
+    assert core.connection_of("room") is core.sessions["room"].connection
+    core.handle_deadline(5.0)
+    assert (core.connection_of("room"), core.was_idle_closed("room")) == (None, True)
+
+
+def test_retry_of_a_write_is_a_deadline_of_the_client(core):
+    """The first of all deadlines, and due with the others."""
+    opened(core, "")
+    core.mutate(Composition("m1", "notes:add", {}), 0.0)
+    (request,) = core.requests_to_send()
+    core.receive_reply(request.request_id, TransportError("cut"), 0.0)
+    assert core.next_deadline() == 1.0
+    core.handle_deadline(1.0)
+    assert len(core.requests_to_send()) == 1
+
+
+def test_socket_that_opens_late_flushes_nothing(core):
+    """A shard that lost the attempt meanwhile waits for the next one."""
+    opened(core, "")
+    core.receive_closed("", None, 0.0)
+    core.mutate(Composition("m1", "notes:add", {}), 0.0)
+    core.receive_opened("", 0.0)
+    assert core.requests_to_send() == []

@@ -42,6 +42,27 @@ def test_fold_over_a_layer_that_raises_skips_and_reports_it():
     assert [type(error) for error in reported] == [AttributeError]
 
 
+def test_scalar_confirmed_by_an_equal_base_drops_its_layer_and_says_so():
+    """The number shown stays the same object, and its snapshot is no longer optimistic."""
+    result, bump = live(1000, 1), layer(lambda n: max(n, 1001))
+    result.push(bump)
+    shown = result.shown
+    assert result.confirm(bump, 5) is Change.NOTHING
+    assert frame(result, 1000 + 1, 5) is Change.STATUS
+    assert (result.layers, result.shown) == ((), 1001)
+    assert result.shown is shown
+
+
+def test_scalar_rolled_back_to_an_equal_one_stays_the_same_object():
+    """Who has seen a number is not told of it again."""
+    result, nothing_new = live(1000, 1), layer(lambda n: int(str(n)))
+    shown = result.shown
+    result.push(nothing_new)
+    assert result.shown is shown
+    result.roll_back([nothing_new])
+    assert result.shown is shown
+
+
 @given(cursors=st.lists(st.none() | st.integers(0, 9)), reached=st.none() | st.integers(0, 9))
 def test_layers_without_those_reached_keep_order_and_the_unconfirmed(cursors, reached):
     """A layer goes exactly when its cursor is known and the base has reached it."""

@@ -454,6 +454,15 @@ def test_other_shard_that_something_else_still_needs_is_kept_and_asked_about_aga
     assert played.session.is_closed
 
 
+def test_other_shard_that_never_opens_is_given_up_once_nothing_needs_it():
+    """A failed attempt asks the question as well; there is no socket to close."""
+    played = PlayedSession("room")
+    played.session.connect(played.now)
+    played.drop()
+    played.advance(5.0)
+    assert played.session.is_closed
+
+
 def test_other_shard_opened_with_nothing_to_do_is_closed():
     """The check follows the delivery of what ended meanwhile."""
     played = PlayedSession("room")

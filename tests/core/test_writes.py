@@ -406,6 +406,20 @@ def test_write_is_held_until_the_subject_of_a_new_token_is_confirmed():
     assert played.sent() == [["m1"]]
 
 
+@pytest.mark.parametrize("token", ["one", "two"])
+def test_write_that_waits_for_a_pass_is_not_sent_as_somebody_else(token):
+    """Who it was composed as is judged again when the pass is over, whether or not the token is another."""
+    played = offline()
+    played.sign_in("one", "ana")
+    played.mutate("m1")
+    played.open()
+    played.mutate("m2")
+    played.sign_in(token, "bob")
+    played.mutate("m3")
+    assert verdicts(played.reply()) == [("m1", None), ("m2", "OFFLINE_IDENTITY_CHANGED")]
+    assert played.sent() == [["m3"]]
+
+
 def test_token_that_does_not_change_flushes_nothing():
     """A held write is not asked about again."""
     played = offline()
@@ -431,6 +445,7 @@ def test_stamp_of_a_token_becomes_that_of_its_user_once_known(is_durable):
     events = played.refuse("RATE_LIMITED", 429)
     replaced = [each.record.mutation_id for each in events if isinstance(each, ReplaceRecord)]
     assert replaced == (["m1"] if is_durable else [])
+    played.refuse("RATE_LIMITED", 429)
     assert [write.record.identity for write in played.core.writes.queue] == ["subj:ana", "subj:ana"]
 
 

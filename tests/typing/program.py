@@ -82,7 +82,7 @@ async def beside(client: LunoraClient) -> None:
     """Status, phases and batches."""
     assert_type(client.status.value, Status)
     assert_type(client.mutation(SEND).phases.map(lambda phase: phase), Observable[Phase])
-    assert_type(client.token_expired, Observable[str])
+    assert_type(client.token_expired, Observable[str | None])
     for slot in await client.batch([(LIST, {"channelId": "general"}), ("a:b",)]):
         assert_type(slot, Ok[Any] | Failed)
 
