@@ -25,6 +25,7 @@ CLOSE_NORMAL = 1000
 CLOSE_SILENT_PEER = 4000
 
 _PONGS = (PONG, PONG.encode())
+_PONG_LENGTH = len(PONG)
 
 
 class Session:
@@ -141,7 +142,7 @@ class Session:
         connection = self.connection
         connection.last_frame_at = now
         self.frames_received += 1
-        if len(text) == len(PONG) and text in _PONGS:
+        if len(text) == _PONG_LENGTH and text in _PONGS:
             return
         try:
             frame: Any = parse(text)

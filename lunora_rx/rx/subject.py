@@ -54,8 +54,15 @@ class SnapshotSubject(Generic[T]):
 
     def publish(self, event: QueryEvent) -> None:
         """Show what an event tells; one that comes during a delivery waits for its turn."""
-        self._queue.append(event)
-        if not self._is_draining:
+        if self._is_draining:
+            self._queue.append(event)
+            return
+        self._is_draining = True
+        try:
+            self._show(event)
+        finally:
+            self._is_draining = False
+        if self._queue:
             self._drain()
 
     def attach_values(self, observer: abc.ObserverBase[T], *, resilient: bool = False) -> Callable[[], None]:
