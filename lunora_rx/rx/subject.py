@@ -102,6 +102,11 @@ class SnapshotSubject(Generic[T]):
             self._is_draining = False
 
     def _show(self, event: QueryEvent) -> None:
+        if type(event) is ValueChanged and not self.snapshots and not self.resilient:
+            # What nearly every frame comes to, and so without any detour.
+            self._latest, self._changed_at, self.value = event, time.time(), event.value
+            self.values.next(event.value)
+            return
         self._latest, self._changed_at = event, time.time()
         shown = self.value
         self.value = value = event[1] if type(event) is ValueChanged else event.snapshot.value  # type: ignore[union-attr]
