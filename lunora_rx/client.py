@@ -14,6 +14,7 @@ from reactivex import Observable
 from reactivex.scheduler.eventloop import AsyncIOThreadSafeScheduler
 
 from lunora_rx.arguments import (
+    check_absent,
     check_bookmarks,
     check_callable,
     check_count,
@@ -97,7 +98,9 @@ class LunoraClient:
         request_timeout: Seconds for a call, unless the call says otherwise.
         bookmarks: Where the session's database bookmark is kept; in memory by default. It is read here, at once.
         queue_limit: How many writes may wait while the connection is down; the oldest gives way.
-        queue_before_first_connect: Whether writes wait also before the first connection ever was open.
+        queue_before_first_connect: Whether writes wait also before the first connection ever was open; by default not.
+        storage: Where writes and values are to outlive the process; not supported yet.
+        polling: How to do without WebSockets; not supported yet.
         max_frame_size: Bytes of the largest frame taken.
         max_body_size: Bytes of the largest reply taken.
         linger: Seconds that a live query outlives its last observer.
@@ -111,6 +114,7 @@ class LunoraClient:
         TypeError: An argument is of the wrong type; it is named.
         ValueError: An argument has an unusable value; it is named.
         CodecError: ``connection_context`` cannot be encoded.
+        NotImplementedError: ``storage`` or ``polling`` is given.
     """
 
     def __init__(
@@ -129,7 +133,9 @@ class LunoraClient:
         request_timeout: float = 30.0,
         bookmarks: BookmarkStore | None = None,
         queue_limit: int = 1000,
-        queue_before_first_connect: bool = False,
+        queue_before_first_connect: bool | None = None,
+        storage: None = None,
+        polling: None = None,
         max_frame_size: int = _MAX_SIZE,
         max_body_size: int = _MAX_SIZE,
         linger: float = 0.0,
@@ -139,6 +145,8 @@ class LunoraClient:
         transport: Transport | None = None,
         debug: bool = False,
     ) -> None:
+        check_absent(storage, "storage")
+        check_absent(polling, "polling")
         origin = check_origin(url)
         self._origin = origin
         self._request_timeout = check_seconds(request_timeout, "request_timeout")
@@ -157,7 +165,7 @@ class LunoraClient:
                 cookie_origin=origin if cookie_auth else None,
                 writes=WriteOptions(
                     queue_limit=check_count(queue_limit, "queue_limit", of="writes"),
-                    queues_before_first_connect=queue_before_first_connect,
+                    queues_before_first_connect=bool(queue_before_first_connect),
                     is_cookie_session=cookie_auth,
                     timeout=self._request_timeout,
                 ),
