@@ -12,9 +12,11 @@ from pathlib import Path
 
 from lunora_rx.errors import StorageError
 from lunora_rx.storage.files import disk_errors, make_root, sync_directory
+from lunora_rx.storage.locks import FileLock
 
 _NAME = "client_id"
 _LONGEST = 200
+_LOCK_TIMEOUT = 10.0
 
 
 def kept_client_id(directory: Path, *, new_id: Callable[[], str]) -> str:
@@ -32,15 +34,25 @@ def kept_client_id(directory: Path, *, new_id: Callable[[], str]) -> str:
     path = directory / _NAME
     with disk_errors("keep the client id in", path):
         make_root(directory)
-        if (found := _read(path)) is not None:
-            return found
-        if path.exists():
-            path.rename(directory / f"{_NAME}-damaged-{os.getpid()}")
-        _write_once(path, new_id())
-        found = _read(path)
+        found = _read(path) or _make(path, new_id)
     if found is None:
         raise StorageError(f"cannot keep the client id in {path}: it does not read as written", transient=True)
     return found
+
+
+def _make(path: Path, new_id: Callable[[], str]) -> str | None:
+    # One at a time decides that there is none: what another has just written must not be taken for damaged.
+    lock = FileLock(path.with_name(f"{_NAME}.lock"))
+    lock.wait(_LOCK_TIMEOUT)
+    try:
+        if (found := _read(path)) is not None:
+            return found
+        if path.exists():
+            path.rename(path.with_name(f"{_NAME}-damaged-{os.getpid()}"))
+        _write_once(path, new_id())
+        return _read(path)
+    finally:
+        lock.discard()
 
 
 def _read(path: Path) -> str | None:
