@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 import sqlite3
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -256,6 +257,8 @@ def open_store(
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = NORMAL")
     store = Store(database, name=name, clock=clock, new_id=new_id, retention=retention)
+    # A backend that a test or a notebook drops without closing it takes its database along.
+    weakref.finalize(store, database.close)
     store.load()
     return store
 
