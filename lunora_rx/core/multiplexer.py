@@ -1,7 +1,8 @@
 """All shards and all calls of one client: the one object that the driver holds.
 
-Call a method, then drain: ``take_events`` and, if ``has_more``, ``take_frames`` for each shard
-named by ``shards_to_send``, ``requests_to_send`` and ``next_deadline``.  Source:
+Call a method, then drain: handle ``events`` in order, also those that handling them appends,
+and delete them; then, if ``has_more``, ``take_frames`` for each shard named by ``shards_to_send``,
+``requests_to_send`` and ``next_deadline``.  Source:
 ``docs/protocol.md``, sections "WebSocket" and "Connection status".
 """
 
@@ -246,7 +247,7 @@ class Multiplexer:
         return min([self.writes.deadline, *(session.deadline for session in self.sessions.values())])
 
     def take_events(self) -> list[Event]:
-        """Take what happened since the last call, in order."""
+        """Take what happened since the last call, in order; for owners that handle nothing re-entrantly."""
         events = self.events.copy()
         self.events.clear()
         return events
