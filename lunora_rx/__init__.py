@@ -28,10 +28,13 @@ from lunora_rx.protocol import (
     WireSet,
     WireUrl,
 )
+from lunora_rx.protocol.session_probe import User, UserStatus
 from lunora_rx.rx.calls import Call, Failed, Mutation, Ok, Phase
 from lunora_rx.rx.interop import observable_to_aiter
 from lunora_rx.rx.live_query import LiveQuery
-from lunora_rx.rx.mutations import MutationSettled
+from lunora_rx.rx.mutations import MutationSettled, ReplayProgress
+from lunora_rx.rx.user import UserObservable
+from lunora_rx.storage import Storage
 
 __version__ = "0.1.0"
 
@@ -55,17 +58,22 @@ __all__ = [
     "ProtocolError",
     "QueryRef",
     "QueueError",
+    "ReplayProgress",
     "RequestTimeout",
     "ServerError",
     "ShapeRef",
     "Snapshot",
     "SnapshotStatus",
     "Status",
+    "Storage",
     "StorageError",
     "StreamError",
     "StreamRef",
     "TransportError",
     "Undefined",
+    "User",
+    "UserObservable",
+    "UserStatus",
     "WireBigInt",
     "WireBytes",
     "WireDate",

@@ -62,6 +62,21 @@ def check_header_text(text: object, argument: str) -> str:
     return text
 
 
+def check_text(text: object, argument: str) -> str:
+    """Return a text."""
+    if not isinstance(text, str):
+        raise TypeError(f"{argument} is a string, not {type(text).__name__}")
+    return text
+
+
+def check_path(path: object, argument: str) -> str:
+    """Return the path of a URL, without a slash at its end."""
+    text = check_header_text(path, argument)
+    if not text.startswith("/") or any(sign in text for sign in "?# \\"):
+        raise ValueError(f"{argument} is a path that begins with a slash, such as '/api/auth', not {path!r}")
+    return text.rstrip("/")
+
+
 def check_token(token: object, argument: str) -> str | None:
     """Return a credential; its text is in no error."""
     return None if token is None else check_header_text(token, argument)
@@ -101,8 +116,14 @@ def check_count(value: object, argument: str, *, of: str = "") -> int:
 
 def check_subject(subject: Any, argument: str) -> Any:
     """Return the id of a user, ``None`` for nobody, or ``KEEP``."""
-    if subject is not None and subject is not KEEP and not isinstance(subject, str):
+    if subject is None or subject is KEEP:
+        return subject
+    if not isinstance(subject, str):
         raise TypeError(f"{argument} is a string, None for nobody, or KEEP, not {type(subject).__name__}")
+    try:
+        subject.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{argument} goes into a header: it cannot hold a lone surrogate") from None
     return subject
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import random
 import uuid
 from collections.abc import Callable, Iterable, Mapping
@@ -21,9 +22,11 @@ from lunora_rx.arguments import (
     check_header_text,
     check_instance,
     check_number,
+    check_path,
     check_seconds,
     check_shard,
     check_subject,
+    check_text,
     check_token,
     check_token_provider,
     encode_args,
@@ -33,19 +36,25 @@ from lunora_rx.arguments import (
 from lunora_rx.core.backoff import Backoff
 from lunora_rx.core.connection import Timing
 from lunora_rx.core.events import (
+    AuthTokenChanged,
     BatchSettled,
     BookmarkChanged,
     CallSettled,
     CredentialRefused,
+    IdentityChanged,
+    IdentityDisputed,
     MutationQueued,
     MutationSent,
     PendingChanged,
     QueryFailed,
+    ReplayProgressed,
     SnapshotChanged,
     StatusChanged,
     SubscriptionClosed,
     TokenExpired,
     TransformFailed,
+    UserHeard,
+    UserStateChanged,
     ValueChanged,
 )
 from lunora_rx.core.events import MutationSettled as MutationSettledEvent
@@ -56,18 +65,21 @@ from lunora_rx.core.patches import Composition
 from lunora_rx.core.snapshot import Status
 from lunora_rx.core.writes import WriteOptions
 from lunora_rx.driver import Driver, TokenProvider
-from lunora_rx.errors import LunoraError, ServerError
+from lunora_rx.errors import LunoraError, ServerError, StorageError
 from lunora_rx.functions import ActionRef, Function, MutationRef, QueryRef, Untyped, any_path, function_path
 from lunora_rx.interfaces import BookmarkStore, Transport
 from lunora_rx.protocol.endpoints import check_origin, check_ws_url, websocket_base
 from lunora_rx.protocol.rpc import MAX_BATCH_ENTRIES, UNBATCHABLE_PREFIXES, Accepted, Outcome, Refused, RpcCall
+from lunora_rx.protocol.session_probe import User
 from lunora_rx.protocol.values import UNDEFINED
 from lunora_rx.rx.cache import Query, SharedCache
 from lunora_rx.rx.calls import Call, Failed, Mutation, Ok, Slot, result_of
 from lunora_rx.rx.following import FollowingSource
 from lunora_rx.rx.live_query import CachedSource, LiveQuery
-from lunora_rx.rx.mutations import Mutations, MutationSettled
+from lunora_rx.rx.mutations import Mutations, MutationSettled, ReplayProgress
 from lunora_rx.rx.subject import Latest, Signal
+from lunora_rx.rx.user import UserObservable
+from lunora_rx.storage import Storage, StorageWorker, open_directory
 from lunora_rx.transport.aiohttp_transport import AiohttpTransport
 
 T = TypeVar("T")
@@ -89,17 +101,23 @@ class LunoraClient:
         ws_url: The WebSocket URL, where it does not follow from ``url``.
         auth_token: Bearer for HTTP calls.
         auth_subject: The stable, non-secret id of the user behind it, ``None`` for nobody.
+        auth_base_path: Where on the server the session probe asks, for ``user`` and ``current_user``.
         cookie_auth: Whether ``session`` carries a cookie that authenticates instead of a bearer.
         ws_token: Token for sockets: a string, or a sync or async callable asked before every connect.
-        client_id: Who this client is, for idempotent writes; random by default.
+        client_id: Who this client is, for idempotent writes; random by default, and kept in ``storage``.
         reconnect: Delays between attempts to connect.
         heartbeat_interval: Seconds between pings; 0 or less switches pings and the liveness check off.
         connect_timeout: Seconds for a WebSocket to open; 0 or less for no limit.
         request_timeout: Seconds for a call, unless the call says otherwise.
         bookmarks: Where the session's database bookmark is kept; in memory by default. It is read here, at once.
         queue_limit: How many writes may wait while the connection is down; the oldest gives way.
-        queue_before_first_connect: Whether writes wait also before the first connection ever was open; by default not.
-        storage: Where writes and values are to outlive the process; not supported yet.
+        queue_before_first_connect: Whether writes wait also before the first connection ever was open; by default
+            they do if there is ``storage``.
+        storage: Where queued writes and last values outlive the process: a directory, made if need be, or a
+            ``Storage`` of one's own. Several processes may share a directory.
+        on_storage_error: Takes each ``StorageError``; by default they are logged. What cannot be stored goes on in
+            memory.
+        storage_version: Version of the application; what another one has stored is dropped, and reported.
         polling: How to do without WebSockets; not supported yet.
         max_frame_size: Bytes of the largest frame taken.
         max_body_size: Bytes of the largest reply taken.
@@ -114,7 +132,7 @@ class LunoraClient:
         TypeError: An argument is of the wrong type; it is named.
         ValueError: An argument has an unusable value; it is named.
         CodecError: ``connection_context`` cannot be encoded.
-        NotImplementedError: ``storage`` or ``polling`` is given.
+        NotImplementedError: ``polling`` is given.
     """
 
     def __init__(
@@ -124,6 +142,7 @@ class LunoraClient:
         ws_url: str | None = None,
         auth_token: str | None = None,
         auth_subject: str | Keep | None = KEEP,
+        auth_base_path: str = "/api/auth",
         cookie_auth: bool = False,
         ws_token: TokenProvider = None,
         client_id: str | None = None,
@@ -134,7 +153,9 @@ class LunoraClient:
         bookmarks: BookmarkStore | None = None,
         queue_limit: int = 1000,
         queue_before_first_connect: bool | None = None,
-        storage: None = None,
+        storage: str | os.PathLike[str] | Storage | None = None,
+        on_storage_error: Callable[[StorageError], None] | None = None,
+        storage_version: str | None = None,
         polling: None = None,
         max_frame_size: int = _MAX_SIZE,
         max_body_size: int = _MAX_SIZE,
@@ -145,16 +166,19 @@ class LunoraClient:
         transport: Transport | None = None,
         debug: bool = False,
     ) -> None:
-        check_absent(storage, "storage")
         check_absent(polling, "polling")
         origin = check_origin(url)
         self._origin = origin
+        self._last_storage_error = ""
         self._request_timeout = check_seconds(request_timeout, "request_timeout")
         self._on_error = check_callable(on_error, "on_error")
-        self._client_id = f"client-{uuid.uuid4()}" if client_id is None else check_header_text(client_id, "client_id")
+        self._on_storage_error = check_callable(on_storage_error, "on_storage_error")
+        stores = _storage_of(storage, self._tell_storage_error)
+        has_storage = stores is not None
+        given_id = None if client_id is None else check_header_text(client_id, "client_id")
         core = Multiplexer(
             CoreOptions(
-                client_id=self._client_id,
+                client_id=given_id or ("" if has_storage else _new_client_id()),
                 timing=Timing(
                     check_number(connect_timeout, "connect_timeout"),
                     check_number(heartbeat_interval, "heartbeat_interval"),
@@ -162,10 +186,15 @@ class LunoraClient:
                 backoff=check_instance(reconnect, Backoff, "reconnect"),
                 linger=check_number(linger, "linger"),
                 context=encode_context(connection_context),
+                auth_base_path=check_path(auth_base_path, "auth_base_path"),
                 cookie_origin=origin if cookie_auth else None,
                 writes=WriteOptions(
                     queue_limit=check_count(queue_limit, "queue_limit", of="writes"),
-                    queues_before_first_connect=bool(queue_before_first_connect),
+                    queues_before_first_connect=(
+                        has_storage if queue_before_first_connect is None else bool(queue_before_first_connect)
+                    ),
+                    is_durable=has_storage,
+                    version=None if storage_version is None else check_text(storage_version, "storage_version"),
                     is_cookie_session=cookie_auth,
                     timeout=self._request_timeout,
                 ),
@@ -187,6 +216,9 @@ class LunoraClient:
             origin=origin,
             ws_base=websocket_base(origin) if ws_url is None else check_ws_url(ws_url),
             ws_token=check_token_provider(ws_token, "ws_token"),
+            open_storage=None if stores is None else partial(_open_worker, stores),
+            on_storage_error=self._report_storage_error,
+            new_client_id=_new_client_id,
         )
         self._cache = SharedCache(
             self._driver,
@@ -196,6 +228,10 @@ class LunoraClient:
         )
         self._status = Latest(Status.IDLE, self._report)
         self._token_expired: Signal[str | None] = Signal(self._report)
+        self._identity_changed: Signal[IdentityChanged] = Signal(self._report)
+        self._auth_token_changed: Signal[None] = Signal(self._report)
+        self._user = UserObservable(self._resolve_user, self._report)
+        self._user_calls: list[Call[User | None]] = []
         self._calls: dict[int, Call[Any]] = {}
         self._mutations = Mutations(self._report, partial(self._report, what="an optimistic transform"))
         self._driver.publish_to(self._handlers())
@@ -231,7 +267,8 @@ class LunoraClient:
         finally:
             self._mutations.close()
             self._status.complete()
-            self._token_expired.complete()
+            for signal in (self._token_expired, self._identity_changed, self._auth_token_changed, self._user):
+                signal.complete()
 
     @property
     def status(self) -> Latest[Status]:
@@ -249,9 +286,37 @@ class LunoraClient:
         return self._mutations.settled
 
     @property
+    def replay(self) -> Latest[ReplayProgress]:
+        """How far the replay of queued writes has come, as an Observable with ``.value``, for a progress bar."""
+        return self._mutations.progress
+
+    @property
     def token_expired(self) -> Observable[str | None]:
         """What had its credential refused: a shard key for a socket, ``None`` for the bearer of queued writes."""
         return self._token_expired
+
+    @property
+    def identity_changed(self) -> Observable[IdentityChanged]:
+        """That somebody was replaced by somebody else, or by nobody: with the new ``subject``, if it is known.
+
+        Values of live queries are gone by then, and come anew; writes of the former user are rejected, or held
+        while nobody is signed in.
+        """
+        return self._identity_changed
+
+    @property
+    def auth_token_changed(self) -> Observable[None]:
+        """That the bearer of calls is another one; emits ``None``, never the token."""
+        return self._auth_token_changed
+
+    @property
+    def user(self) -> UserObservable:
+        """Who is signed in, as an Observable with ``.value`` and ``.status``; its first observer asks the server.
+
+        All observers share one answer. It is asked for anew when the token changes, and when the server is back
+        after it could not be reached.
+        """
+        return self._user
 
     @property
     def cache(self) -> SharedCache:
@@ -411,7 +476,12 @@ class LunoraClient:
             partial(function_path, kind="query", method="the store of optimistic_update"),
         )
         mutation = self._mutations.add(f"mutation {path!r}", key, self._driver.cancel_mutation)
-        self._driver.mutate(composition)
+        try:
+            self._driver.mutate(composition)
+        except BaseException:
+            # A patch was interrupted, before the write was taken on.
+            self._mutations.forget(key)
+            raise
         return mutation
 
     def batch(self, calls: Iterable[tuple[Any, ...]]) -> Call[list[Slot]]:
@@ -455,6 +525,21 @@ class LunoraClient:
         self._driver.check_open("set_auth_token()")
         self._driver.set_auth_token(check_token(token, "token"), check_subject(subject, "subject"))
 
+    def current_user(self) -> Call[User | None]:
+        """Ask the server who is signed in: the ``User``, or ``None`` for nobody and where it cannot say.
+
+        The answer is shared with ``user``, and confirms whose token it is, so that held writes may go out.
+
+        Raises:
+            ClientClosedError: The client is closed. Awaiting raises ``TransportError`` if the server cannot be
+                reached, and ``ProtocolError`` if its answer cannot be read.
+        """
+        self._driver.enter("current_user()")
+        call: Call[User | None] = Call("current_user()", self._report, lambda: self._leave(call))
+        self._user_calls.append(call)
+        self._resolve_user()
+        return call
+
     def set_ws_token(self, token: TokenProvider) -> None:
         """Use another token for sockets; an identical one changes nothing, another one reopens them."""
         self._driver.check_open("set_ws_token()")
@@ -465,7 +550,7 @@ class LunoraClient:
         core = self._driver.core
         return {
             "url": show_url(self._origin),
-            "client_id": self._client_id,
+            "client_id": core.client_id,
             "status": str(self._status.value),
             "closed": self._driver.is_closed,
             "last_error": self._driver.last_error,
@@ -514,6 +599,12 @@ class LunoraClient:
             PendingChanged: self._mutations.show_pending,
             TransformFailed: self._mutations.show_failed_transform,
             CredentialRefused: lambda event: self._token_expired.emit(None),
+            ReplayProgressed: self._mutations.show_progress,
+            AuthTokenChanged: lambda event: self._auth_token_changed.emit(None),
+            IdentityChanged: self._identity_changed.emit,
+            IdentityDisputed: _warn_of_dispute,
+            UserStateChanged: lambda event: self._user.set(event.state),
+            UserHeard: self._settle_user,
         }
 
     def _settle_call(self, event: CallSettled) -> None:
@@ -528,13 +619,44 @@ class LunoraClient:
         slots = event.slots
         call.settle(slots.error if isinstance(slots, Refused) else Accepted([_slot(each) for each in slots]))
 
+    def _resolve_user(self) -> None:
+        self._driver.enter("client.user")
+        self._driver.resolve_user()
+
+    def _leave(self, call: Call[User | None]) -> bool:
+        self._user_calls.remove(call)
+        return True
+
+    def _settle_user(self, event: UserHeard) -> None:
+        calls, self._user_calls = self._user_calls, []
+        for call in calls:
+            call.settle(event.result if isinstance(event.result, LunoraError) else Accepted(event.result))
+
     def _keep_bookmark(self, event: BookmarkChanged) -> None:
         if self._bookmarks is None:
+            if self._driver.persistence is not None:
+                self._driver.persistence.keep_bookmark(event)
             return
         try:
             self._bookmarks.set(event.bookmark)
         except Exception as error:
             _log.error("the bookmark store raised %s", type(error).__name__, exc_info=error)
+
+    def _tell_storage_error(self, error: StorageError) -> None:
+        # Said on the storage's thread, of what was found damaged.
+        self._driver.call_on_loop(lambda: self._report_storage_error(error))
+
+    def _report_storage_error(self, error: StorageError) -> None:
+        if self._on_storage_error is None:
+            # One clear line a run of failures; the repetitions are for those who look closer.
+            level = logging.DEBUG if str(error) == self._last_storage_error else logging.WARNING
+            self._last_storage_error = str(error)
+            _log.log(level, "%s", error)
+            return
+        try:
+            self._on_storage_error(error)
+        except Exception as second:
+            _log.error("on_storage_error itself raised %s", type(second).__name__, exc_info=second)
 
     def _report(self, error: Exception, *, what: str = "an observer") -> None:
         if self._on_error is None:
@@ -544,6 +666,31 @@ class LunoraClient:
             self._on_error(error)
         except Exception as second:
             _log.error("on_error itself raised %s", type(second).__name__, exc_info=second)
+
+
+def _warn_of_dispute(event: IdentityDisputed) -> None:
+    who = "nobody" if event.subject is None else repr(event.subject)
+    _log.warning(
+        "the server refuses queued writes as another user's, and says that the session is that of %s;"
+        " they are kept and tried again",
+        who,
+    )
+
+
+def _new_client_id() -> str:
+    return f"client-{uuid.uuid4()}"
+
+
+def _storage_of(storage: object, report: Callable[[StorageError], None]) -> Storage | None:
+    if storage is None or isinstance(storage, Storage):
+        return storage
+    if not isinstance(storage, str | os.PathLike) or not (path := os.fsdecode(storage)):
+        raise TypeError(f"storage is the path of a directory, a Storage or None, not {storage!r}")
+    return open_directory(path, report=report)
+
+
+def _open_worker(stores: Storage, deliver: Callable[..., object], on_recovered: Callable[[], object]) -> StorageWorker:
+    return StorageWorker(stores, deliver=deliver, on_recovered=on_recovered)
 
 
 def _batch_entry(index: int, call: Any) -> RpcCall:

@@ -7,8 +7,10 @@ nothing: which socket to open and when, and what to send, is the core's to say.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import logging
+import os
 import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from math import inf
@@ -20,8 +22,9 @@ from lunora_rx.core.identity import Keep
 from lunora_rx.core.multiplexer import Multiplexer
 from lunora_rx.core.patches import Composition
 from lunora_rx.core.snapshot import Snapshot
-from lunora_rx.errors import ClientClosedError, LunoraError, TransportError
+from lunora_rx.errors import ClientClosedError, LunoraError, StorageError, TransportError
 from lunora_rx.interfaces import Socket, Transport
+from lunora_rx.persistence import CLOSE_TIMEOUT, OpenStorage, Persistence
 from lunora_rx.protocol.endpoints import websocket_url
 from lunora_rx.protocol.rpc import RpcCall
 
@@ -41,6 +44,7 @@ class Link:
         self.shard = shard
         self.task: asyncio.Task[None]
         self.socket: Socket | None = None
+        self.has_token = False
         self._unsent: list[str] = []
         self._wake = asyncio.Event()
 
@@ -74,6 +78,9 @@ class Driver:
         origin: Where calls go, without a trailing slash.
         ws_base: The WebSocket URL without parameters.
         ws_token: A token, or a sync or async provider that is asked before every connect.
+        open_storage: Opens what outlives the process, if anything does.
+        on_storage_error: Takes what the storage refuses.
+        new_client_id: Makes a client id, where none is kept.
     """
 
     def __init__(
@@ -84,6 +91,9 @@ class Driver:
         origin: str,
         ws_base: str,
         ws_token: TokenProvider,
+        open_storage: OpenStorage | None = None,
+        on_storage_error: Callable[[StorageError], None] = lambda error: None,
+        new_client_id: Callable[[], str] = str,
     ) -> None:
         self.core = core
         self.frames_ignored = 0
@@ -97,8 +107,14 @@ class Driver:
             CloseSocket: self._close_socket,
             FrameIgnored: self._note_ignored,
         }
+        self.persistence: Persistence | None = None
+        if open_storage is not None:
+            self.persistence = Persistence(
+                core, open_storage, new_client_id=new_client_id, apply=self._apply, report=on_storage_error
+            )
+            self._handlers = {**self._handlers, **self.persistence.handlers}
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread = 0
+        self._thread = self._process = 0
         self._links: dict[str, Link] = {}
         self._requests: dict[int, asyncio.Task[None]] = {}
         self._background: set[asyncio.Task[Any]] = set()
@@ -137,7 +153,9 @@ class Driver:
         self.check_open(what)
         loop = self.check_loop(what)
         if self._loop is None:
-            self._loop, self._thread = loop, threading.get_ident()
+            self._loop, self._thread, self._process = loop, threading.get_ident(), os.getpid()
+            if self.persistence is not None:
+                self.persistence.start(loop)
 
     def check_loop(self, what: str) -> asyncio.AbstractEventLoop:
         """Return the running loop, which must be the client's if it has one; raises ``RuntimeError`` otherwise."""
@@ -148,6 +166,11 @@ class Driver:
                 f"{what} needs a running event loop, and this thread has none; call it from a coroutine"
                 " (asyncio.run), or cross from a thread with loop.call_soon_threadsafe"
             ) from None
+        if self._loop is not None and self._process != os.getpid():
+            raise RuntimeError(
+                f"{what}: the client belongs to process {self._process}, and this one was forked from it;"
+                " make a client of its own after the fork"
+            )
         if self._loop is not None and self._loop is not loop:
             raise RuntimeError(
                 f"{what}: the client belongs to another event loop, that of its first use;"
@@ -223,6 +246,10 @@ class Driver:
         self.core.set_auth_token(token, subject, 0.0 if self._loop is None else self._now())
         self._drain()
 
+    def resolve_user(self) -> None:
+        """Find out who is signed in; an event tells."""
+        self._apply(self.core.resolve_user)
+
     def cancel(self, request_id: int) -> bool:
         """Give a call up; tells whether it was under way."""
         task = self._requests.pop(request_id, None)
@@ -250,13 +277,23 @@ class Driver:
         self.check_loop("aclose()")
         if self._ending is None:
             self._is_closed = True
-            self.core.close()
-            self._drain()
-            self._ending = asyncio.create_task(self._end())
+            persistence = self.persistence
+            is_loading = persistence is not None and self._loop is not None and not persistence.has_loaded.is_set()
+            if not is_loading:
+                self._close_core()
+            self._ending = asyncio.create_task(self._end(is_loading=is_loading))
         # Who gives up waiting does not keep the rest from ending.
         await asyncio.shield(self._ending)
 
-    async def _end(self) -> None:
+    def _close_core(self) -> None:
+        self.core.close()
+        self._drain()
+
+    async def _end(self, *, is_loading: bool) -> None:
+        if is_loading:
+            # What was composed while the storage is read can only be stored after it.
+            await self._wait_loaded()
+            self._close_core()
         if self._timer is not None:
             self._timer.cancel()
         for task in (*self._requests.values(), *(link.task for link in self._links.values())):
@@ -265,6 +302,17 @@ class Driver:
             await asyncio.gather(*self._background, return_exceptions=True)
         finally:
             await self._transport.aclose()
+            if self.persistence is not None and self._loop is not None:
+                await self.persistence.finish()
+
+    async def _wait_loaded(self) -> None:
+        assert self.persistence is not None
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.persistence.has_loaded.wait(), CLOSE_TIMEOUT)
+
+    def _apply(self, change: Callable[[float], object]) -> None:
+        change(self._now())
+        self._drain()
 
     def _now(self) -> float:
         assert self._loop is not None, "enter() comes first"
@@ -299,7 +347,7 @@ class Driver:
         core.has_more = False
         for shard in core.shards_to_send():
             self._send(shard)
-        for request in core.requests_to_send():
+        for request in core.requests_to_send() if self._has_started else ():
             self._requests[request.request_id] = self._spawn(self._fetch(request))
         self._arm(core.next_deadline())
 
@@ -347,13 +395,15 @@ class Driver:
 
     async def _run(self, link: Link) -> None:
         try:
-            link.socket = await self._connect(link.shard)
+            link.socket = await self._connect(link)
         except Exception as error:
             self._note_failure(link.shard, error)
             self._lose(link, None)
             return
         self.last_error = None
-        self.core.receive_opened(link.shard, self._now())
+        self.core.receive_opened(link.shard, self._now(), has_token=link.has_token)
+        if self.persistence is not None:
+            self.persistence.look_again()
         writer = self._spawn(link.write())
         try:
             self._drain()
@@ -365,9 +415,17 @@ class Driver:
         self._lose(link, link.socket.close_code)
         await link.socket.close()
 
-    async def _connect(self, shard: str) -> Socket:
+    @property
+    def _has_started(self) -> bool:
+        """Whether everything is known that a request says of its client."""
+        return self.persistence is None or self.persistence.has_started.is_set()
+
+    async def _connect(self, link: Link) -> Socket:
+        if self.persistence is not None:
+            await self.persistence.has_started.wait()
         token = await self._resolve_ws_token()
-        return await self._transport.connect(websocket_url(self._ws_base, shard=shard, token=token), {})
+        link.has_token = token is not None
+        return await self._transport.connect(websocket_url(self._ws_base, shard=link.shard, token=token), {})
 
     async def _resolve_ws_token(self) -> str | None:
         if not callable(self._ws_token):
@@ -415,7 +473,7 @@ class Driver:
     async def _fetch(self, request: HttpRequest) -> None:
         try:
             reply = await self._transport.request(
-                "POST",
+                request.method,
                 self._origin + request.path,
                 headers=request.headers,
                 body=request.body,

@@ -5,8 +5,8 @@ Each is small enough to write anew for another library or for a test.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from lunora_rx.protocol.rpc import HttpReply
 
@@ -138,4 +138,53 @@ class CacheStore(Protocol[Cached]):
 
     def load(self) -> list[Cached]:
         """Return all entries, the least recently stored first."""
+        ...
+
+
+OnStored: TypeAlias = Callable[[Any, Exception | None], object]
+
+
+class RecoverableQueue(QueueStore[Queued], Protocol[Queued]):
+    """A queue store whose failures lose nothing while the process lives, and that may find more records later."""
+
+    def look_again(self) -> list[Queued]:
+        """Return records that nobody was given yet; they belong ahead of what is composed from now on."""
+        ...
+
+
+class StorageThread(Protocol[Queued, Cached]):
+    """The stores of one client on a thread of their own; operations run there, in order.
+
+    Results come on the client's loop as ``on_done(result, error)``, one of them ``None``.
+    """
+
+    @property
+    def queue(self) -> RecoverableQueue[Queued]:
+        """Where queued mutations wait; only for operations on the thread."""
+        ...
+
+    @property
+    def cache(self) -> CacheStore[Cached] | None:
+        """Where the last values of live queries are, if anywhere; only for operations on the thread."""
+        ...
+
+    @property
+    def bookmarks(self) -> BookmarkStore | None:
+        """Where the session's bookmark is, if anywhere; only for operations on the thread."""
+        ...
+
+    def client_id(self, new_id: Callable[[], str]) -> str:
+        """Return the client id that is kept, or keep a new one; on the thread."""
+        ...
+
+    def submit(self, operation: Callable[[], object], on_done: OnStored | None = None) -> None:
+        """Run an operation after all that were submitted before."""
+        ...
+
+    def submit_write(self, operation: Callable[[], object], on_done: OnStored | None = None) -> None:
+        """Run an operation on the queue, in one transaction with those that wait beside it."""
+        ...
+
+    def finish(self, on_done: OnStored | None = None) -> None:
+        """Take nothing more, run what was submitted, close the stores, end the thread, then call ``on_done``."""
         ...

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple, TypeAlias
 
 from lunora_rx.core.events import BatchSettled, BookmarkChanged, CallSettled, Event
@@ -33,8 +34,13 @@ class HttpRequest:
     request_id: int
     path: str
     headers: Mapping[str, str] = field(repr=False)
-    body: bytes = field(repr=False)
+    body: bytes | None = field(repr=False)
     timeout: float
+
+    @property
+    def method(self) -> str:
+        """A request without a body is a question."""
+        return "GET" if self.body is None else "POST"
 
 
 Slots: TypeAlias = list[Outcome | None] | Refused
@@ -55,6 +61,10 @@ class _Single(NamedTuple):
 class _Batch(NamedTuple):
     calls: tuple[RpcCall, ...]
     settle: Callable[[Slots, float], None] | None
+
+
+class _Question(NamedTuple):
+    settle: Callable[[HttpReply | LunoraError, float], None]
 
 
 class CommitCursors:
@@ -92,22 +102,20 @@ class Calls:
     """The requests under way.
 
     Args:
-        client_id: Who we are, for writes.
         origin: Sent as ``origin`` where the session is a cookie's; else ``None``.
         emit: Takes each event.
     """
 
-    def __init__(self, client_id: str, *, origin: str | None, emit: Callable[[Event], None]) -> None:
+    def __init__(self, *, origin: str | None, emit: Callable[[Event], None]) -> None:
         self.cursors = CommitCursors()
         self.bookmark: str | None = None
         self.bearer: str | None = None
-        self._client_id = client_id
         self._origin = origin
         self._emit = emit
         self._bookmark_from = 0
         self._count = 0
-        self._pending: dict[int, _Single | _Batch] = {}
-        self._outgoing: list[HttpRequest] = []
+        self._pending: dict[int, _Single | _Batch | _Question] = {}
+        self._outgoing: dict[int, Callable[[], HttpRequest]] = {}
 
     def __len__(self) -> int:
         return len(self._pending)
@@ -128,13 +136,12 @@ class Calls:
             credential: Whose call it is; the bearer in force without one.
             settle: Takes the outcome and when it came; without it ``CallSettled`` carries the outcome.
         """
-        headers = self._headers((call,), credential)
-        if call.mutation_id is not None:
-            headers[endpoints.HEADER_MUTATION_ID] = call.mutation_id
-        if call.mutation_id is not None or call.client_id is not None:
-            headers[endpoints.HEADER_CLIENT_ID] = call.client_id or self._client_id
-        if call.baseline is not None:
-            headers[endpoints.HEADER_BASE_SEQ] = str(call.baseline)
+        own = {
+            endpoints.HEADER_MUTATION_ID: call.mutation_id,
+            endpoints.HEADER_CLIENT_ID: call.client_id,
+            endpoints.HEADER_BASE_SEQ: None if call.baseline is None else str(call.baseline),
+        }
+        headers = partial(self._headers, (call,), credential or Credential(self.bearer), own)
         return self._compose(_Single(call, settle), endpoints.RPC_PATH, headers, encode_call(call), timeout)
 
     def batch(
@@ -146,17 +153,22 @@ class Calls:
         settle: Callable[[Slots, float], None] | None = None,
     ) -> int:
         """Compose several calls in one request and return its number. Arguments as ``call``."""
-        headers = self._headers(calls, credential)
+        headers = partial(self._headers, calls, credential or Credential(self.bearer), {})
         return self._compose(_Batch(tuple(calls), settle), endpoints.BATCH_PATH, headers, encode_batch(calls), timeout)
 
+    def ask(self, path: str, *, timeout: float, settle: Callable[[HttpReply | LunoraError, float], None]) -> int:
+        """Compose a GET, and return its number; ``settle`` takes the reply whatever it is, or why there is none."""
+        headers = partial(self._credentials, Credential(self.bearer))
+        return self._compose(_Question(settle), path, headers, None, timeout)
+
     def take_requests(self) -> list[HttpRequest]:
-        """Take the requests to make."""
-        outgoing, self._outgoing = self._outgoing, []
-        return outgoing
+        """Take the requests to make; their headers say what is known now, and whose call each was when composed."""
+        outgoing, self._outgoing = self._outgoing, {}
+        return [make() for make in outgoing.values()]
 
     def forget(self, request_id: int) -> bool:
         """Give a call up: it is not sent any more, and a late reply is ignored. Tells whether it was under way."""
-        self._outgoing = [request for request in self._outgoing if request.request_id != request_id]
+        self._outgoing.pop(request_id, None)
         return self._pending.pop(request_id, None) is not None
 
     def receive_reply(self, request_id: int, reply: HttpReply | LunoraError, now: float) -> None:
@@ -164,7 +176,9 @@ class Calls:
         if isinstance(reply, HttpReply):
             self._learn_bookmark(request_id, reply)
         pending = self._pending.pop(request_id, None)
-        if isinstance(pending, _Single):
+        if isinstance(pending, _Question):
+            pending.settle(reply, now)
+        elif isinstance(pending, _Single):
             self._hand_over(request_id, pending, self._settle(pending.call, reply), now)
         elif pending is not None:
             self._hand_over_batch(request_id, pending, self._settle_batch(pending.calls, reply), now)
@@ -192,27 +206,41 @@ class Calls:
             pending.settle(slots, now)
 
     def _compose(
-        self, pending: _Single | _Batch, path: str, headers: dict[str, str], body: bytes, timeout: float
+        self,
+        pending: _Single | _Batch | _Question,
+        path: str,
+        headers: Callable[[], dict[str, str]],
+        body: bytes | None,
+        timeout: float,
     ) -> int:
         self._count += 1
-        self._pending[self._count] = pending
-        self._outgoing.append(HttpRequest(self._count, path, headers, body, timeout))
-        return self._count
+        number = self._count
+        self._pending[number] = pending
+        self._outgoing[number] = lambda: HttpRequest(number, path, headers(), body, timeout)
+        return number
 
-    def _headers(self, calls: Sequence[RpcCall], credential: Credential | None) -> dict[str, str]:
-        bearer, expected = credential or Credential(self.bearer)
-        headers = {"content-type": "application/json"}
+    def _headers(
+        self, calls: Sequence[RpcCall], credential: Credential, own: Mapping[str, str | None]
+    ) -> dict[str, str]:
+        headers = {"content-type": "application/json"} | self._credentials(credential)
         shards = {self.cursors.resolve(call.shard) for call in calls}
         min_seq = self.cursors.get(shards.pop()) if len(shards) == 1 else None
         optional = {
-            endpoints.HEADER_AUTHORIZATION: None if bearer is None else f"Bearer {bearer}",
-            endpoints.HEADER_EXPECT_SUBJECT: expected,
             endpoints.HEADER_BOOKMARK: self.bookmark,
             endpoints.HEADER_MIN_SEQ: str(min_seq) if min_seq is not None else None,
-            "origin": self._origin,
+            **own,
         }
-        headers.update({name: value for name, value in optional.items() if value is not None})
-        return headers
+        return headers | _present(optional)
+
+    def _credentials(self, credential: Credential) -> dict[str, str]:
+        bearer, expected = credential
+        return _present(
+            {
+                endpoints.HEADER_AUTHORIZATION: None if bearer is None else f"Bearer {bearer}",
+                endpoints.HEADER_EXPECT_SUBJECT: expected,
+                "origin": self._origin,
+            }
+        )
 
     def _learn_bookmark(self, request_id: int, reply: HttpReply) -> None:
         bookmark = reply.headers.get(endpoints.HEADER_BOOKMARK)
@@ -244,3 +272,7 @@ class Calls:
                 if isinstance(slot, Accepted):
                     self.cursors.record(call.shard, slot.commit_cursor or 0)
         return slots
+
+
+def _present(headers: Mapping[str, str | None]) -> dict[str, str]:
+    return {name: value for name, value in headers.items() if value is not None}

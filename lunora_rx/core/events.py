@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
+from lunora_rx.core.read_cache import FreshRead
 from lunora_rx.core.records import QueuedMutation
 from lunora_rx.core.snapshot import Snapshot, Status
 from lunora_rx.errors import LunoraError
 from lunora_rx.protocol.rpc import Outcome, Refused
+from lunora_rx.protocol.session_probe import User, UserState
 
 
 class ValueChanged(NamedTuple):
@@ -161,6 +163,49 @@ class ReplaceRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class StoreReads:
+    """The driver must encode values of live queries, and put them into the read cache."""
+
+    reads: tuple[FreshRead, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetReads:
+    """The driver must take entries out of the read cache."""
+
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ClearReads:
+    """The driver must empty the read cache: it belongs to somebody else."""
+
+
+@dataclass(frozen=True, slots=True)
+class StaleRecordsDropped:
+    """Writes that another version of the application had queued were dropped; their records go too."""
+
+    records: tuple[QueuedMutation, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayProgressed:
+    """The replay of queued writes moved on; counts are over all passes since the last time none ran.
+
+    Attributes:
+        total: How many writes the passes took on.
+        settled: How many of them have a verdict.
+        kept: How many went back to the queue.
+        is_running: Whether a pass runs.
+    """
+
+    total: int
+    settled: int
+    kept: int
+    is_running: bool
+
+
+@dataclass(frozen=True, slots=True)
 class TransformFailed:
     """A transform of an optimistic layer raised; the layer is skipped."""
 
@@ -172,6 +217,45 @@ class CredentialRefused:
     """The server refused the credential of a replay; queued writes are held for another one."""
 
     error: LunoraError
+
+
+@dataclass(frozen=True, slots=True)
+class AuthTokenChanged:
+    """The bearer of calls is another one now."""
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityChanged:
+    """Somebody else is signed in than before, or nobody; nothing of theirs is shown any more.
+
+    Attributes:
+        subject: The new user's id; ``None`` for nobody, or if it is not known.
+        identity_epoch: How often that has happened.
+    """
+
+    subject: str | None
+    identity_epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityDisputed:
+    """The server refuses writes as somebody else's, and says that the session is this subject's all the same."""
+
+    subject: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class UserHeard:
+    """Whoever asks for the user has the answer: the user, ``None`` for nobody, or an error to raise a copy of."""
+
+    result: User | LunoraError | None
+
+
+@dataclass(frozen=True, slots=True)
+class UserStateChanged:
+    """Something else is known of who is signed in."""
+
+    state: UserState
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +285,17 @@ Event: TypeAlias = (
     | StoreRecord
     | RemoveRecords
     | ReplaceRecord
+    | StaleRecordsDropped
+    | StoreReads
+    | ForgetReads
+    | ClearReads
+    | ReplayProgressed
     | TransformFailed
     | CredentialRefused
+    | AuthTokenChanged
+    | IdentityChanged
+    | IdentityDisputed
+    | UserHeard
+    | UserStateChanged
     | FrameIgnored
 )

@@ -82,6 +82,10 @@ class Identity:
         """Whether nobody is known to be signed in only because nobody has said so yet."""
         return self.fingerprint is None and self.is_resolving
 
+    def is_like(self, other: Identity) -> bool:
+        """Whether both are the same, but for questions that are under way."""
+        return replace(self, is_resolving=other.is_resolving) == other
+
 
 def change_token(
     identity: Identity, token: str | None, subject: str | Keep | None = KEEP

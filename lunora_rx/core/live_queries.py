@@ -30,6 +30,7 @@ class LiveQueries:
         subscriptions: What was asked for.
         emit: Takes each event.
         ask: Sends the frame of a subscription that is behind again; called only by a frame, so on an open socket.
+        note: Takes each subscription whose base the server gave or confirmed; ``None`` if nobody wants to know.
     """
 
     def __init__(
@@ -38,12 +39,14 @@ class LiveQueries:
         subscriptions: Subscriptions,
         emit: Callable[[Event], None],
         ask: Callable[[Subscription], None],
+        note: Callable[[Subscription], None] | None = None,
     ) -> None:
         self._shard = shard
         self._subscriptions = subscriptions
         self._find = subscriptions.find
         self._emit = emit
         self._ask = ask
+        self._note = note
         self.handlers: Mapping[str, Handler] = {
             "data": self._receive_value,
             "delta": self._receive_value,
@@ -64,12 +67,20 @@ class LiveQueries:
             subscription.forget_socket()
             self._publish(subscription, subscription.result.go_stale())
 
+    def forget_values(self) -> None:
+        """Take every value off the screen: it belongs to somebody else."""
+        for subscription in self._subscriptions:
+            subscription.result.forget()
+            self._publish(subscription, Change.STATUS)
+
     def _receive_value(self, frame: Frame, tagged: bool) -> None:
         subscription = self._subscription_of(frame)
         if subscription is None:
             return
         result = subscription.result
         change = result.apply_value(frame, tagged=tagged)
+        if self._note is not None and not result.is_behind:
+            self._note(subscription)
         if change is Change.VALUE and result.shown is not UNDEFINED:
             self._emit(ValueChanged(subscription.key, result.shown, result.cursor, len(result.layers)))
             return
@@ -84,6 +95,8 @@ class LiveQueries:
         change = subscription.result.apply_position(frame)
         if frame["type"] == "resume":
             subscription.is_acked = True
+        if self._note is not None and not subscription.result.is_behind:
+            self._note(subscription)
         self._publish(subscription, change)
 
     def _receive_ack(self, frame: Frame, tagged: bool) -> None:

@@ -8,18 +8,22 @@ and delete them; then, if ``has_more``, ``take_frames`` for each shard named by 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
+from lunora_rx.core.account import Account
 from lunora_rx.core.backoff import Backoff
 from lunora_rx.core.calls import Calls, HttpRequest
 from lunora_rx.core.connection import Connecting, Connection, Timing
 from lunora_rx.core.events import Event, StatusChanged
-from lunora_rx.core.identity import IdentityChange, Keep, change_token
+from lunora_rx.core.identity import IdentityChange, Keep
 from lunora_rx.core.offline_queue import Write
 from lunora_rx.core.patches import Composition, Patches
-from lunora_rx.core.records import QueuedMutation
+from lunora_rx.core.read_cache import ReadCache
+from lunora_rx.core.reads import Reads
+from lunora_rx.core.records import CachedRead, QueuedMutation
 from lunora_rx.core.session import Session
 from lunora_rx.core.snapshot import Snapshot, Status
 from lunora_rx.core.subscriptions import Subscription, Subscriptions
@@ -27,6 +31,7 @@ from lunora_rx.core.writes import WriteOptions, Writes
 from lunora_rx.errors import LunoraError
 from lunora_rx.protocol.frames import Connect
 from lunora_rx.protocol.rpc import HttpReply, RpcCall
+from lunora_rx.protocol.session_probe import SESSION_PROBE_PATH
 from lunora_rx.protocol.values import UNDEFINED
 
 
@@ -34,13 +39,14 @@ from lunora_rx.protocol.values import UNDEFINED
 class CoreOptions:
     """What the core must know about its client; durations in seconds."""
 
-    client_id: str
+    client_id: str = ""
     timing: Timing = field(default_factory=Timing)
     backoff: Backoff = field(default_factory=Backoff)
     linger: float = 0.0
     context: Any = UNDEFINED
     cookie_origin: str | None = None
     writes: WriteOptions = field(default_factory=WriteOptions)
+    auth_base_path: str = "/api/auth"
 
 
 class Multiplexer:
@@ -57,10 +63,12 @@ class Multiplexer:
         sessions: The shards that are spoken to.
         calls: The calls under way.
         writes: Our own mutations that have no verdict yet.
+        client_id: Who composes writes here; empty until it is learned.
     """
 
     def __init__(self, options: CoreOptions, random: Callable[[], float]) -> None:
         self.status = Status.IDLE
+        self.client_id = options.client_id
         self.sessions: dict[str, Session] = {}
         self._options = options
         self._random = random
@@ -69,7 +77,8 @@ class Multiplexer:
         self._subscription_count = 0
         self._idle_closed: set[str] = set()
         self._frames_received = 0
-        self.calls = Calls(options.client_id, origin=options.cookie_origin, emit=self.events.append)
+        self.calls = Calls(origin=options.cookie_origin, emit=self.events.append)
+        self.reads = self._open_reads() if options.writes.is_durable else None
         self._patches = Patches(self.sessions, self.events.append)
         self.writes = Writes(
             options.writes,
@@ -79,6 +88,17 @@ class Multiplexer:
             random=random,
             emit=self.events.append,
             settle_layers=self._patches.settle,
+            confirm=lambda now, *, is_disputed: self.account.confirm(now, is_disputed=is_disputed),
+        )
+        self.account = Account(
+            self.sessions,
+            self.calls,
+            self.writes,
+            self.reads,
+            self.events.append,
+            probe_path=options.auth_base_path + SESSION_PROBE_PATH,
+            has_cookies=options.writes.is_cookie_session,
+            timeout=options.writes.timeout,
         )
 
     @property
@@ -90,13 +110,13 @@ class Multiplexer:
         """Open the shard's socket unless it is open or opening."""
         self.has_more = True
         self._session(shard).connect(now)
-        self._update_status()
+        self._update_status(now)
 
     def subscribe(self, key: str, function_path: str, args: Any, shard: str, now: float) -> Snapshot[Any]:
         """Ask for a live query, with ``args`` in wire form, and return what is known of it."""
         self.has_more = True
         snapshot = self._session(shard).subscribe(key, function_path, args, now).result.snapshot
-        self._update_status()
+        self._update_status(now)
         return snapshot
 
     def unsubscribe(self, key: str, shard: str, now: float) -> None:
@@ -146,7 +166,7 @@ class Multiplexer:
             mutation_id=composition.mutation_id,
             function_path=composition.function_path,
             args=composition.args,
-            client_id=self._options.client_id,
+            client_id=self.client_id,
             shard=shard,
             identity=self.writes.identity.fingerprint,
             baseline=self.baseline(shard),
@@ -165,13 +185,45 @@ class Multiplexer:
         self._patches.roll_back(write)
         return True
 
+    def learn_client_id(self, client_id: str) -> None:
+        """Learn who composes writes here; comes before anything is sent, and before ``hydrate``."""
+        self.client_id = client_id
+
+    def hydrate(self, records: Iterable[QueuedMutation], now: float) -> None:
+        """Take over what earlier processes left, ahead of what was composed since."""
+        self.has_more = True
+        self.writes.hydrate(records, self.client_id, now)
+        self._update_status(now)
+
+    def receive_stored(self, mutation_ids: Iterable[str], now: float) -> None:
+        """Note that records are where they should be: on disk, or in memory if the disk refused."""
+        self.has_more = True
+        self.writes.receive_stored(mutation_ids, now)
+
+    def refuse_stored(self, mutation_id: str, error: LunoraError, now: float) -> None:
+        """Give a write up whose record can never be stored."""
+        self.has_more = True
+        self.writes.refuse_stored(mutation_id, error, now)
+
     def set_auth_token(self, token: str | None, subject: str | Keep | None, now: float) -> IdentityChange:
         """Be somebody else, or the same with another token; what may go out under it is sent."""
         self.has_more = True
-        identity, change = change_token(self.writes.identity, token, subject)
-        self.calls.bearer = token
-        self.writes.change_identity(identity, change, now)
+        change = self.account.set_token(token, subject, now)
+        self._update_status(now)
         return change
+
+    def resolve_user(self, now: float) -> None:
+        """Find out who is signed in; ``UserHeard`` tells."""
+        self.has_more = True
+        self.account.resolve(now)
+
+    def load_reads(self, entries: Iterable[CachedRead], now: float) -> None:
+        """Take what the read cache held, once; it is shown where the server has given nothing yet."""
+        self.has_more = True
+        if self.reads is not None:
+            self.reads.load(entries)
+            for session in self.sessions.values():
+                self.reads.seed_all(session.subscriptions)
 
     def baseline(self, shard: str) -> int | None:
         """Return the highest position that any live query of the shard has reached; ``None`` without one."""
@@ -189,15 +241,16 @@ class Multiplexer:
         self.has_more = True
         for session in self.sessions.values():
             session.restart(now)
-        self._update_status()
+        self._update_status(now)
 
-    def receive_opened(self, shard: str, now: float) -> None:
-        """Note that the driver opened the shard's socket."""
+    def receive_opened(self, shard: str, now: float, *, has_token: bool = False) -> None:
+        """Note that the driver opened the shard's socket, and whether with a token of its own."""
         self.has_more = True
         if shard in self.sessions:
-            self.sessions[shard].receive_opened(now)
+            self.sessions[shard].receive_opened(now, has_token=has_token)
+        # Whoever is to be found out first is asked for before anything goes out under their name.
+        self._update_status(now)
         self.writes.flush_if_open(shard, now)
-        self._update_status()
 
     def receive_text(self, shard: str, text: str | bytes, now: float) -> None:
         """Apply a frame that arrived on the shard's socket; one of a shard that was given up is ignored."""
@@ -208,13 +261,15 @@ class Multiplexer:
         session.receive_text(text, now)
         if session.frames or session.deadline != deadline:
             self.has_more = True
+        if self.reads is not None and self.reads.arm(now):
+            self.has_more = True
 
     def receive_closed(self, shard: str, code: int | None, now: float) -> None:
         """Note that the shard's socket, or the attempt to open it, is gone."""
         self.has_more = True
         if shard in self.sessions:
             self.sessions[shard].receive_closed(code, now)
-        self._update_status()
+        self._update_status(now)
 
     def receive_reply(self, request_id: int, reply: HttpReply | LunoraError, now: float) -> None:
         """Settle a call with its reply, or with why there is none."""
@@ -230,21 +285,26 @@ class Multiplexer:
             if session.is_closed:
                 self._forget(session)
         self.writes.handle_deadline(now)
-        self._update_status()
+        if self.reads is not None:
+            self.reads.handle_deadline(now)
+        self._update_status(now)
 
     def close(self) -> None:
         """End everything for good."""
         self.has_more = True
+        if self.reads is not None:
+            self.reads.flush()
         for session in list(self.sessions.values()):
             session.close()
             self._forget(session)
         self.writes.close()
         self.calls.close()
-        self._update_status()
+        self._update_status(None)
 
     def next_deadline(self) -> float:
         """Return when ``handle_deadline`` is due, infinite when never."""
-        return min([self.writes.deadline, *(session.deadline for session in self.sessions.values())])
+        reads = inf if self.reads is None else self.reads.deadline
+        return min([self.writes.deadline, reads, *(session.deadline for session in self.sessions.values())])
 
     def take_events(self) -> list[Event]:
         """Take what happened since the last call, in order; for owners that handle nothing re-entrantly."""
@@ -280,10 +340,22 @@ class Multiplexer:
             shard,
             Connection(options.timing, options.backoff, self._random, was_ever_connected=was_ever_connected),
             Subscriptions(self._new_subscription_id, linger=options.linger),
-            introduction=Connect(options.client_id, context=options.context),
+            introduce=lambda: Connect(self.client_id, context=options.context),
             emit=self.events.append,
             is_needed=lambda: self.writes.needs_shard(shard),
+            ask_subject=self.account.ask_socket,
+            receive_subject=self._receive_subject,
+            reads=self.reads,
         )
+
+    def _open_reads(self) -> Reads:
+        cache = ReadCache(version=self._options.writes.version)
+        return Reads(cache, lambda: self.writes.identity, self.events.append)
+
+    def _receive_subject(self, question: int, subject: str | None, now: float) -> None:
+        self.has_more = True
+        self.account.receive_subject(question, subject, now)
+        self._update_status(now)
 
     def _forget(self, session: Session) -> None:
         del self.sessions[session.shard]
@@ -295,11 +367,14 @@ class Multiplexer:
         self._subscription_count += 1
         return f"sub_{self._subscription_count}"
 
-    def _update_status(self) -> None:
+    def _update_status(self, now: float | None) -> None:
         status = self._evaluate_status()
-        if status is not self.status:
-            self.status = status
-            self.events.append(StatusChanged(status))
+        if status is self.status:
+            return
+        self.status = status
+        self.events.append(StatusChanged(status))
+        if status is Status.CONNECTED and now is not None:
+            self.account.retry(now)
 
     def _evaluate_status(self) -> Status:
         if not self.sessions:

@@ -102,11 +102,13 @@ class Patches:
         before = len(store.pushed)
         try:
             update(store)
-        except Exception as error:
-            self._report(error)
+        except BaseException as error:
             for subscription, layer in reversed(store.pushed[before:]):
                 subscription.result.roll_back([layer])
             del store.pushed[before:]
+            if not isinstance(error, Exception):
+                raise
+            self._report(error)
 
     def _show(self, shard: str, subscriptions: Iterable[Subscription]) -> None:
         session = self._sessions.get(shard)

@@ -53,12 +53,14 @@ class ReplayPass:
         writes: In order; each goes out once.
 
     Attributes:
+        size: How many writes it took on.
         kept: Writes that were not settled, in order; they go back to the front of the queue.
         reasons: Why each was kept: an error, or ``None`` for an answer that cannot be read.
         has_verdict: Whether the server settled anything in this pass.
     """
 
     def __init__(self, writes: Sequence[Write]) -> None:
+        self.size = len(writes)
         self.kept: list[Write] = []
         self.reasons: list[LunoraError | None] = []
         self.has_verdict = False

@@ -146,6 +146,20 @@ class Result:
         self.status = SnapshotStatus.STALE
         return Change.STATUS
 
+    def seed(self, base: Any, cursor: int | None, epoch: str | int | None) -> None:
+        """Show a value of an earlier process until the server gives one; the next subscribe resumes from it."""
+        self.base, self.cursor, self.epoch = base, cursor, epoch
+        self.status, self.error = SnapshotStatus.STALE, None
+        self.layers = without_reached(self.layers, cursor)
+        self._show(fold(base, self.layers))
+
+    def forget(self) -> None:
+        """Forget what the server gave, as if it had never answered; what we pretend stays over nothing."""
+        self.base, self.is_behind, self.last_mutation_id = UNDEFINED, False, 0
+        self.status, self.error = SnapshotStatus.PENDING, None
+        self.forget_position()
+        self._show(fold(UNDEFINED, self.layers))
+
     def push(self, layer: Layer) -> Change:
         """Show a pending change of ours over what is shown; if its transform raises, nothing changes."""
         self._show(layer.transform(self.shown))

@@ -14,6 +14,8 @@ from lunora_rx.core.connection import Closed, Connection, Due, Idle, Trigger
 from lunora_rx.core.events import CloseSocket, Event, FrameIgnored, OpenSocket, SubscriptionClosed, TokenExpired
 from lunora_rx.core.live_queries import Handler, LiveQueries
 from lunora_rx.core.pacing import CONCURRENCY, Pacing
+from lunora_rx.core.read_cache import Stamp
+from lunora_rx.core.reads import Reads
 from lunora_rx.core.subscriptions import Subscription, Subscriptions
 from lunora_rx.errors import CodecError, ProtocolError, TransportError
 from lunora_rx.protocol.endpoints import CLOSE_TOKEN_EXPIRED, CLOSE_TOO_BIG, PING, PONG
@@ -42,6 +44,7 @@ class Session:
         deadline: When ``handle_deadline`` is due, infinite when never.
         frames_received: How many frames the peer has sent.
         subject: Whose socket this is, as the server says; ``None`` for nobody, before it said, and without a socket.
+        stamp: Who was signed in when the socket opened; what it delivers is theirs.
     """
 
     def __init__(
@@ -50,9 +53,12 @@ class Session:
         connection: Connection,
         subscriptions: Subscriptions,
         *,
-        introduction: Connect,
+        introduce: Callable[[], Connect],
         emit: Callable[[Event], None],
         is_needed: Callable[[], bool] = lambda: False,
+        ask_subject: Callable[[], int] = int,
+        receive_subject: Callable[[int, str | None, float], None] = lambda question, subject, now: None,
+        reads: Reads | None = None,
     ) -> None:
         self.shard = shard
         self.connection = connection
@@ -61,10 +67,17 @@ class Session:
         self.deadline = inf
         self.frames_received = 0
         self.subject: str | None = None
-        self._introduction = introduction
+        self.stamp = Stamp(None)
+        self._introduce = introduce
         self._emit = emit
         self._is_needed = is_needed
-        self._queries = LiveQueries(shard, subscriptions, emit, self._ask_again)
+        self._ask_subject = ask_subject
+        self._receive_subject = receive_subject
+        self._question = 0
+        self._reads = reads
+        self._queries = LiveQueries(
+            shard, subscriptions, emit, self._ask_again, note=None if reads is None else self._note
+        )
         self._handlers: Mapping[str, Handler] = {
             **dict.fromkeys(SERVER_FRAMES, _receive_unasked),
             **self._queries.handlers,
@@ -98,6 +111,8 @@ class Session:
     def subscribe(self, key: str, function_path: str, args: Any, now: float) -> Subscription:
         """Ask for a live query; equal keys share one subscription."""
         subscription = self.subscriptions.acquire(key, function_path, args)
+        if self._reads is not None:
+            self._reads.seed(subscription)
         self._idle_at = inf
         if self.connection.is_open and not subscription.is_acked and not subscription.is_oversized:
             self._ask(subscription, now)
@@ -123,12 +138,15 @@ class Session:
             self._ask(subscription, now)
         self._reschedule()
 
-    def receive_opened(self, now: float) -> None:
+    def receive_opened(self, now: float, *, has_token: bool = False) -> None:
         """Greet the server and ask again for everything; the order is the protocol's."""
         if not self.connection.can(Trigger.OPENED):
             return
         self.connection.opened(now)
-        self.frames.append(encode_frame(self._introduction))
+        if self._reads is not None:
+            self.stamp = self._reads.stamp(has_token=has_token)
+        self._question = self._ask_subject()
+        self.frames.append(encode_frame(self._introduce()))
         waiting = [each.id for each in self.subscriptions if not each.is_oversized]
         self._pacing = Pacing(waiting, concurrency=1 if self._searches_oversized else CONCURRENCY)
         self._pace(now)
@@ -178,6 +196,10 @@ class Session:
         self._queries.forget_socket()
         self._check_idle(now)
         self._reschedule()
+
+    def forget_values(self) -> None:
+        """Take every value off the screen: it belongs to somebody else."""
+        self._queries.forget_values()
 
     def restart(self, now: float) -> None:
         """Retire the socket, or the attempt, and open another by the normal backoff."""
@@ -238,6 +260,10 @@ class Session:
         # Called by a frame, which has just stamped the time.
         self._ask(subscription, self.connection.last_frame_at)
 
+    def _note(self, subscription: Subscription) -> None:
+        assert self._reads is not None
+        self._reads.note(subscription, self.stamp)
+
     def _send_subscribe(self, subscription: Subscription) -> None:
         subscription.was_sent = True
         self.frames.append(subscription.encode_subscribe())
@@ -251,6 +277,8 @@ class Session:
         for subscription in ended:
             if subscription.was_sent:
                 outgoing.append(subscription.encode_unsubscribe())
+            if self._reads is not None:
+                self._reads.release(subscription.key)
             self._emit(SubscriptionClosed(subscription.key))
         self._check_idle(now)
 
@@ -311,6 +339,7 @@ class Session:
         identity = decode_server_frame(frame)
         assert isinstance(identity, Identity)
         self.subject = identity.subject
+        self._receive_subject(self._question, identity.subject, self.connection.last_frame_at)
 
     def _ignore(self, reason: str) -> None:
         self._emit(FrameIgnored(self.shard, reason))

@@ -25,10 +25,12 @@ from lunora_rx.core.events import (
     PendingChanged,
     RemoveRecords,
     ReplaceRecord,
+    StaleRecordsDropped,
     StoreRecord,
 )
-from lunora_rx.core.identity import Gate, Identity, IdentityChange, gate
+from lunora_rx.core.identity import Gate, Identity, gate
 from lunora_rx.core.offline_queue import OfflineQueue, Write
+from lunora_rx.core.progress import Progress
 from lunora_rx.core.records import QueuedMutation
 from lunora_rx.core.replay import Findings, ReplayPass, call_of
 from lunora_rx.errors import CodecError, LunoraError, QueueError
@@ -41,6 +43,7 @@ RETRY_BASE = 1.0
 RETRY_CAP = 60.0
 
 _PRECONDITION = "OFFLINE_PRECONDITION_FAILED"
+_UNENCODABLE = "OFFLINE_WRITE_UNENCODABLE"
 
 
 class Shards(Protocol):
@@ -80,6 +83,7 @@ class ShardWrites:
         identity: Who the pass is sent as: pinned when it begins.
         waiting: What was composed while the pass runs, in order.
         wants_another: Whether a flush was asked for while the pass runs.
+        is_held: Whether the pass left out writes because nobody has confirmed whose the token is.
         awaits_records: Whether a flush left out writes whose records are not stored yet.
         retry_at: When to flush again, infinite when never.
         failed_passes: How many passes in a row brought no verdict.
@@ -90,6 +94,7 @@ class ShardWrites:
     identity: Identity = field(default_factory=Identity)
     waiting: list[Write] = field(default_factory=list)
     wants_another: bool = False
+    is_held: bool = False
     awaits_records: bool = False
     retry_at: float = inf
     failed_passes: int = 0
@@ -109,6 +114,7 @@ class Writes:
         random: Callable[[], float],
         emit: Callable[[Event], None],
         settle_layers: Callable[[Write, Outcome], None],
+        confirm: Callable[..., None],
     ) -> None:
         self.queue = OfflineQueue(options.queue_limit)
         self.identity = Identity()
@@ -120,7 +126,9 @@ class Writes:
         self._random = random
         self._emit = emit
         self._settle_layers = settle_layers
+        self._confirm = confirm
         self._states: dict[str, ShardWrites] = {}
+        self._progress = Progress(emit)
         self._refused_token: str | Undefined | None = UNDEFINED
         self._announced = 0
 
@@ -137,8 +145,8 @@ class Writes:
     def compose(self, write: Write, now: float) -> None:
         """Take a new write on: it goes out, or waits behind what waits already."""
         state = self._states.get(write.record.shard)
-        if state is not None and state.replay is not None:
-            state.waiting.append(write)
+        if self.is_hydrating or (state is not None and state.replay is not None):
+            self._state(write.record.shard).waiting.append(write)
             return
         self._send_or_queue(write, now)
 
@@ -153,13 +161,18 @@ class Writes:
         self._forget_done(write.record.shard)
         return write
 
-    def change_identity(self, identity: Identity, change: IdentityChange, now: float) -> None:
-        """Be somebody else, or the same with another token; what may go out under it is sent."""
+    def adopt(self, identity: Identity) -> None:
+        """Note who is signed in; queued writes that can never go out as them are rejected.
+
+        Then, unless nothing changed, ``flush_all`` sends what may go out now.
+        """
         self.identity = identity
-        if change is IdentityChange.NOTHING:
-            return
-        self._restamp([*self.queue, *(write for state in self._states.values() for write in state.waiting)])
-        self.flush_all(now)
+        self._restamp(self._unsent())
+        for write in list(self.queue):
+            if gate(write.record.identity, identity) is Gate.REJECT:
+                self.queue.withdraw(write.mutation_id)
+                self._reject_foreign(write)
+        self._announce()
 
     def receive_stored(self, mutation_ids: Iterable[str], now: float) -> None:
         """Note that records are where they should be: on disk, or in memory if the disk refused."""
@@ -174,15 +187,37 @@ class Writes:
             if self._state(shard).awaits_records:
                 self.flush_if_open(shard, now)
 
-    def hydrate(self, records: Iterable[QueuedMutation], now: float) -> None:
-        """Take over what earlier processes left, ahead of what was composed since; stale versions are dropped."""
-        self.is_hydrating = False
+    def refuse_stored(self, mutation_id: str, error: LunoraError, now: float) -> None:
+        """Give a write up whose record can never be stored."""
+        write = self.queue.withdraw(mutation_id)
+        if write is None:
+            return
+        message = f"{write.record.function_path!r} cannot be stored: {error.message}"
+        self._reject(write, QueueError(message, code=_UNENCODABLE))
+        self._announce()
+        if self._state(write.record.shard).awaits_records:
+            self.flush_if_open(write.record.shard, now)
+        self._forget_done(write.record.shard)
+
+    def hydrate(self, records: Iterable[QueuedMutation], client_id: str, now: float) -> None:
+        """Take over what earlier processes left, ahead of what was composed since; stale versions are dropped.
+
+        Args:
+            records: In order; those that are known already are skipped.
+            client_id: Who composed what waits without a name.
+            now: The time.
+        """
         restored, stale = self._sort_out(records)
-        self._remove(stale)
+        if stale:
+            self._remove(stale)
+            self._emit(StaleRecordsDropped(tuple(stale)))
         readable = [write for write in restored if self._has_readable_args(write)]
         self._restamp(readable)
         self._give_way(self.queue.restore(readable))
         self._announce()
+        if self.is_hydrating:
+            self.is_hydrating = False
+            self._release_composed(client_id, now)
         for shard in self.queue.shards():
             self._shards.connect(shard, now)
             self.flush_if_open(shard, now)
@@ -201,6 +236,7 @@ class Writes:
         state.replay = ReplayPass(self._pass_gates(shard, state.identity))
         state.awaits_records = self.queue.has_unstored(shard)
         self._announce()
+        self._progress.begin(state.replay.size)
         self._send_chunk(shard, state, now)
 
     def flush_if_open(self, shard: str, now: float) -> None:
@@ -208,10 +244,11 @@ class Writes:
         if self._is_open(shard):
             self.flush(shard, now)
 
-    def flush_all(self, now: float) -> None:
-        """Replay what waits for any shard that is live."""
+    def flush_all(self, now: float, *, cuts_waits: bool = True) -> None:
+        """Replay what waits for any shard that is live; ``cuts_waits`` says whether also where a retry is planned."""
         for shard in self.queue.shards():
-            self.flush_if_open(shard, now)
+            if cuts_waits or self._state(shard).retry_at == inf:
+                self.flush_if_open(shard, now)
 
     def handle_deadline(self, now: float) -> None:
         """Retry what is due."""
@@ -221,7 +258,11 @@ class Writes:
                 self.flush(shard, now)
 
     def close(self) -> None:
-        """Send and schedule nothing more; what has no verdict keeps its record."""
+        """Send and schedule nothing more; what has no verdict keeps its record, and what waits gets one."""
+        for state in self._states.values():
+            for write in state.waiting:
+                if self._options.is_durable and write.record.client_id and self._can_queue(write.record.shard):
+                    self._emit(StoreRecord(write.record))
         self._states.clear()
 
     def _send_or_queue(self, write: Write, now: float) -> None:
@@ -234,7 +275,7 @@ class Writes:
         if not self._can_queue(shard):
             return False
         is_down = not self._shards.was_idle_closed(shard) and not self._is_open(shard)
-        return self.is_hydrating or is_down or self.queue.has_shard(shard)
+        return is_down or self.queue.has_shard(shard)
 
     def _can_queue(self, shard: str) -> bool:
         connection = self._shards.connection_of(shard)
@@ -287,11 +328,11 @@ class Writes:
         for write in self._pass_preconditions(shard):
             decision = gate(write.record.identity, identity)
             if decision is Gate.REJECT:
-                message = f"{write.record.function_path!r} was queued under another identity"
-                self._reject(write, QueueError(message, code="OFFLINE_IDENTITY_CHANGED"))
+                self._reject_foreign(write)
             else:
                 (ready if decision is Gate.SEND else held).append(write)
         self.queue.requeue(held)
+        self._states[shard].is_held = bool(held) and not identity.is_confirmed
         return ready
 
     def _pass_preconditions(self, shard: str) -> list[Write]:
@@ -335,6 +376,7 @@ class Writes:
             self._accept_token(state.identity.token)
         for write, outcome in findings.settled:
             self._settle(write, outcome)
+        self._progress.settle(len(findings.settled))
         self._send_chunk(shard, state, now)
 
     def _end_pass(self, shard: str, state: ShardWrites, now: float) -> None:
@@ -346,16 +388,32 @@ class Writes:
             state.failed_passes, state.ramp = 0, Ramp()
         if replay.kept:
             self._schedule(shard, state, replay.reasons, now)
+        if state.is_held:
+            self._await_confirmation(state, now)
         self._announce()
-        wants_another = state.wants_another or state.identity != self.identity
+        self._progress.end(len(replay.kept))
+        wants_another = state.wants_another or not state.identity.is_like(self.identity)
         state.wants_another = False
-        self._release_waiting(state, now)
+        self._release_waiting(shard, state, now)
         if wants_another:
             self.flush(shard, now)
         self._forget_done(shard)
 
-    def _release_waiting(self, state: ShardWrites, now: float) -> None:
+    def _release_composed(self, client_id: str, now: float) -> None:
+        for shard, state in list(self._states.items()):
+            for write in state.waiting:
+                write.record = replace(write.record, client_id=write.record.client_id or client_id)
+            self._release_waiting(shard, state, now)
+            self._forget_done(shard)
+
+    def _release_waiting(self, shard: str, state: ShardWrites, now: float) -> None:
         waiting, state.waiting = state.waiting, []
+        if len(waiting) > 1 and self._can_queue(shard):
+            # Sent at once, side by side, they could overtake each other.
+            for write in waiting:
+                self._enqueue(write, now)
+            self.flush_if_open(shard, now)
+            return
         for write in waiting:
             # Who is signed in may have changed meanwhile: what is not theirs goes through the gate of a pass.
             if gate(write.record.identity, self.identity) is Gate.SEND:
@@ -364,7 +422,10 @@ class Writes:
                 self._enqueue(write, now)
 
     def _schedule(self, shard: str, state: ShardWrites, reasons: list[LunoraError | None], now: float) -> None:
-        waits = [self._wait_for(shard, state, reason) for reason in self._distinct(state, reasons)]
+        distinct = self._distinct(state, reasons)
+        if any(reason is not None and reason.code == "IDENTITY_MISMATCH" for reason in distinct):
+            self._confirm(now, is_disputed=True)
+        waits = [self._wait_for(shard, state, reason) for reason in distinct]
         longest = max((wait for wait in waits if wait is not None), default=None)
         if longest is not None:
             state.retry_at = now + longest
@@ -388,6 +449,14 @@ class Writes:
             return min(reason.retry_after, RETRY_CAP)
         if reason is not None and reason.code is None:
             return self._wait_for_network(shard, state)
+        return self._ramp_delay(state)
+
+    def _await_confirmation(self, state: ShardWrites, now: float) -> None:
+        self._confirm(now, is_disputed=False)
+        state.failed_passes += 1
+        state.retry_at = max(now + self._ramp_delay(state), state.retry_at if state.retry_at < inf else 0.0)
+
+    def _ramp_delay(self, state: ShardWrites) -> float:
         ceiling: float = min(RETRY_BASE * 2.0 ** min(state.failed_passes - 1, 16), RETRY_CAP)
         return ceiling * (0.5 + self._random() / 2)
 
@@ -413,6 +482,10 @@ class Writes:
             self._remove([write.record])
         self._emit(MutationSettled(write.record, outcome, write.was_queued, write.is_awaited))
 
+    def _reject_foreign(self, write: Write) -> None:
+        message = f"{write.record.function_path!r} was queued under another identity"
+        self._reject(write, QueueError(message, code="OFFLINE_IDENTITY_CHANGED"))
+
     def _reject(self, write: Write, error: LunoraError) -> None:
         self._settle(write, Refused(error))
 
@@ -436,12 +509,12 @@ class Writes:
             decode_wire(write.record.args, root="args")
         except CodecError as error:
             message = f"the stored arguments of {write.record.function_path!r} cannot be read: {error.message}"
-            self._reject(write, QueueError(message, code="OFFLINE_WRITE_UNENCODABLE"))
+            self._reject(write, QueueError(message, code=_UNENCODABLE))
             return False
         return True
 
     def _sort_out(self, records: Iterable[QueuedMutation]) -> tuple[list[Write], list[QueuedMutation]]:
-        version, known = self._options.version, {write.mutation_id for write in self.queue}
+        version, known = self._options.version, {write.mutation_id for write in self._unsent()}
         restored: dict[str, Write] = {}
         stale: list[QueuedMutation] = []
         for record in records:
@@ -453,6 +526,9 @@ class Writes:
             write = restored[record.mutation_id] = Write(record, is_awaited=False)
             write.is_stored = write.was_queued = True
         return list(restored.values()), stale
+
+    def _unsent(self) -> list[Write]:
+        return [*self.queue, *(write for state in self._states.values() for write in state.waiting)]
 
     def _take_waiting(self, mutation_id: str) -> Write | None:
         for state in self._states.values():

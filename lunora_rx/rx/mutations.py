@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from lunora_rx.core.events import MutationQueued, MutationSent, PendingChanged, TransformFailed
+from lunora_rx.core.events import MutationQueued, MutationSent, PendingChanged, ReplayProgressed, TransformFailed
 from lunora_rx.core.events import MutationSettled as Verdict
 from lunora_rx.errors import ClientClosedError, CodecError, LunoraError
 from lunora_rx.protocol.rpc import Accepted
@@ -41,6 +41,23 @@ class MutationSettled:
     had_awaiter: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class ReplayProgress:
+    """How far the replay of queued writes has come, over all shards, since it last began.
+
+    Attributes:
+        total: How many writes it took on.
+        settled: How many of them have a verdict.
+        kept: How many went back to the queue, to be tried again.
+        is_running: Whether it goes on.
+    """
+
+    total: int = 0
+    settled: int = 0
+    kept: int = 0
+    is_running: bool = False
+
+
 class Mutations:
     """The face of the core's writes.
 
@@ -51,11 +68,13 @@ class Mutations:
     Attributes:
         pending: How many writes wait in the queue.
         settled: What became of each that waited.
+        progress: How far their replay has come.
     """
 
     def __init__(self, report: OnError, report_transform: OnError) -> None:
         self.pending: Latest[int] = Latest(0, report)
         self.settled: Signal[MutationSettled] = Signal(report)
+        self.progress: Latest[ReplayProgress] = Latest(ReplayProgress(), report)
         self._report = report
         self._report_transform = report_transform
         self._open: dict[str, Mutation[Any]] = {}
@@ -89,6 +108,14 @@ class Mutations:
         """Tell how many writes wait."""
         self.pending.set(event.count)
 
+    def show_progress(self, event: ReplayProgressed) -> None:
+        """Tell how far the replay has come."""
+        self.progress.set(ReplayProgress(event.total, event.settled, event.kept, event.is_running))
+
+    def forget(self, mutation_id: str) -> None:
+        """Let go of a write that was never taken on."""
+        self._open.pop(mutation_id, None)
+
     def show_failed_transform(self, event: TransformFailed) -> None:
         """Report a patch that raised."""
         self._report_transform(event.error)
@@ -110,6 +137,7 @@ class Mutations:
             mutation.settle(ClientClosedError("the client was closed before the write had a verdict"))
         self.pending.complete()
         self.settled.complete()
+        self.progress.complete()
 
     def _withdraw(self, mutation_id: str, cancel: Callable[[str], bool]) -> bool:
         if not cancel(mutation_id):

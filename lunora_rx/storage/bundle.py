@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from lunora_rx.core.records import CachedRead, QueuedMutation
 from lunora_rx.errors import StorageError
 from lunora_rx.interfaces import BookmarkStore, CacheStore, QueueStore
+from lunora_rx.storage.client_id import kept_client_id
 from lunora_rx.storage.database import Report
 from lunora_rx.storage.disk_reads import DiskBookmarks, DiskCache, SharedReads
 from lunora_rx.storage.disk_store import DiskQueue
-from lunora_rx.storage.mapping_store import KeyValueStore, MappingBookmarks, MappingCache, MappingQueue, Texts
+from lunora_rx.storage.mapping_store import (
+    KeyValueStore,
+    MappingBookmarks,
+    MappingCache,
+    MappingQueue,
+    Texts,
+    client_id_in,
+)
 
 _log = logging.getLogger("lunora_rx")
 
@@ -27,12 +37,15 @@ class Storage:
         cache: Where the last values of live queries are; ``None`` keeps none.
         bookmarks: Where the session's bookmark is; ``None`` keeps it in memory.
         name: How messages call it.
+        keep_client_id: Returns the client id that is kept, or keeps the one that its argument makes; ``None`` keeps
+            none. Called on the storage's thread.
     """
 
     queue: QueueStore[QueuedMutation]
     cache: CacheStore[CachedRead] | None = None
     bookmarks: BookmarkStore | None = None
     name: str = "the storage"
+    keep_client_id: Callable[[Callable[[], str]], str] | None = None
 
     @classmethod
     def from_mapping(cls, kv: KeyValueStore, *, prefix: str = "lunora:", report: Report | None = None) -> Storage:
@@ -49,7 +62,13 @@ class Storage:
         """
         texts = Texts(kv, prefix=prefix, report=report)
         name = f"the key-value store {type(kv).__name__}"
-        return cls(MappingQueue(texts), MappingCache(texts), MappingBookmarks(texts), name=name)
+        return cls(
+            MappingQueue(texts),
+            MappingCache(texts),
+            MappingBookmarks(texts),
+            name=name,
+            keep_client_id=partial(client_id_in, texts),
+        )
 
     def close(self) -> None:
         """Close the stores that can be closed; on the thread that used them."""
@@ -70,7 +89,13 @@ def open_directory(directory: str | Path, *, report: Report | None = None) -> St
     path = Path(directory).expanduser().absolute()
     report = _log_report if report is None else report
     reads = SharedReads(path, report=report)
-    return Storage(DiskQueue(path, report=report), DiskCache(reads), DiskBookmarks(reads), name=f"the storage {path}")
+    return Storage(
+        DiskQueue(path, report=report),
+        DiskCache(reads),
+        DiskBookmarks(reads),
+        name=f"the storage {path}",
+        keep_client_id=lambda new_id: kept_client_id(path, new_id=new_id),
+    )
 
 
 def _log_report(error: StorageError) -> None:

@@ -221,6 +221,16 @@ class MappingBookmarks:
         self._texts.set("bookmark", value.encode())
 
 
+def client_id_in(texts: Texts, new_id: Callable[[], str]) -> str:
+    """Return the client id that texts hold, or put a new one there."""
+    kept = texts.get("client_id")
+    if kept is not None and kept.isascii() and (text := kept.decode()).isprintable() and text:
+        return text
+    made = new_id()
+    texts.set("client_id", made.encode())
+    return made
+
+
 def _queue_key(mutation_id: str) -> str:
     return f"queue:{mutation_id}"
 

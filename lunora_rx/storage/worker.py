@@ -81,6 +81,11 @@ class StorageWorker:
         self._at_end: list[OnDone] = []
         self._check_process = one_process(storage.name)
 
+    def client_id(self, new_id: Callable[[], str]) -> str:
+        """Return the client id that the storage keeps, or a new one; on the thread."""
+        keep = self._storage.keep_client_id
+        return new_id() if keep is None else keep(new_id)
+
     def submit(self, operation: Callable[[], object], on_done: OnDone | None = None) -> None:
         """Run an operation after all that were submitted before.
 

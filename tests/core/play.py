@@ -53,7 +53,7 @@ class PlayedSession:
             shard,
             Connection(timing or Timing(), backoff, random),
             Subscriptions(self._new_id, linger=linger),
-            introduction=Connect("client-1"),
+            introduce=lambda: Connect("client-1"),
             emit=self._events.append,
             is_needed=is_needed,
         )

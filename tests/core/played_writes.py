@@ -10,7 +10,7 @@ import orjson
 
 from lunora_rx.core.calls import HttpRequest
 from lunora_rx.core.connection import Idle
-from lunora_rx.core.events import Event, MutationSettled
+from lunora_rx.core.events import Event, MutationSettled, ReplayProgressed
 from lunora_rx.core.identity import KEEP
 from lunora_rx.core.multiplexer import CoreOptions, Multiplexer
 from lunora_rx.core.patches import Composition
@@ -29,11 +29,15 @@ class PlayedWrites:
     Attributes:
         now: The virtual time in seconds.
         core: The core under test.
+        progress: How replays moved on.
+        probes: The questions about who is signed in that were not answered yet.
     """
 
     def __init__(self, *, random: Callable[[], float] = lambda: 1.0, **options: Any) -> None:
         self.now = 0.0
         self.core = Multiplexer(CoreOptions("client-1", backoff=STEADY, writes=WriteOptions(**options)), random)
+        self.probes: list[HttpRequest] = []
+        self.progress: list[ReplayProgressed] = []
         self._under_way: list[HttpRequest] = []
 
     def open(self, *shards: str) -> None:
@@ -41,6 +45,12 @@ class PlayedWrites:
         for shard in shards or ("",):
             self.attempt(shard)
             self.let_open(shard)
+
+    def take(self) -> list[Event]:
+        """Return what happened, but for progress, which is kept apart."""
+        events = self.core.take_events()
+        self.progress += [each for each in events if isinstance(each, ReplayProgressed)]
+        return [each for each in events if not isinstance(each, ReplayProgressed)]
 
     def attempt(self, shard: str = "") -> None:
         """Let the next attempt to open a socket begin, from whatever state, and forget what that took."""
@@ -50,24 +60,24 @@ class PlayedWrites:
             self.now = max(self.now, session.connection.deadline)
             session.handle_deadline(self.now)
             self.core.connect(shard, self.now)
-        self.core.take_events()
+        self.take()
 
     def let_open(self, shard: str = "") -> list[Event]:
         """Let an attempt succeed; return what happened."""
         self.core.receive_opened(shard, self.now)
-        return self.core.take_events()
+        return self.take()
 
     def drop(self, shard: str = "") -> None:
         """Cut a connection, and forget what that took."""
         self.core.receive_closed(shard, None, self.now)
-        self.core.take_events()
+        self.take()
 
     def mutate(self, *names: str, shard: str = "", **composition: Any) -> list[Event]:
         """Compose writes, each named by its id; return what happened."""
         for name in names:
             composed = {"function_path": "notes:add", "args": {}, **composition}
             self.core.mutate(Composition(name, shard=shard, **composed), self.now)
-        return self.core.take_events()
+        return self.take()
 
     def sent(self) -> list[list[str]]:
         """Return the ids of the writes in each request that was made and not answered yet."""
@@ -75,7 +85,9 @@ class PlayedWrites:
 
     def requests(self) -> list[HttpRequest]:
         """Return the requests that were made and not answered yet."""
-        self._under_way += self.core.requests_to_send()
+        requests = self.core.requests_to_send()
+        self.probes += [each for each in requests if each.method == "GET"]
+        self._under_way += [each for each in requests if each.method == "POST"]
         return self._under_way
 
     def reply(self, body: Any = None, status: int = 200, **headers: str) -> list[Event]:
@@ -99,17 +111,24 @@ class PlayedWrites:
     def receive(self, reply: HttpReply | LunoraError) -> list[Event]:
         """Let the oldest request end; return what happened."""
         self.core.receive_reply(self.requests().pop(0).request_id, reply, self.now)
-        return self.core.take_events()
+        return self.take()
+
+    def answer(self, body: Any, status: int = 200) -> list[Event]:
+        """Let the server answer the oldest question about who is signed in; return what happened."""
+        self.requests()
+        reply = HttpReply(status, {}, orjson.dumps(body))
+        self.core.receive_reply(self.probes.pop(0).request_id, reply, self.now)
+        return self.take()
 
     def store(self, *names: str) -> list[Event]:
         """Let the disk have stored records; return what happened."""
         self.core.writes.receive_stored(names, self.now)
-        return self.core.take_events()
+        return self.take()
 
     def sign_in(self, token: str | None, subject: Any = KEEP) -> list[Event]:
         """Change the token; return what happened."""
         self.core.set_auth_token(token, subject, self.now)
-        return self.core.take_events()
+        return self.take()
 
     def watch(self, name: str, *, shard: str = "", args: Any = None, value: Any = None) -> str:
         """Subscribe to a query over an open socket, let the server send its value at cursor 1; return its key."""
@@ -119,7 +138,7 @@ class PlayedWrites:
         self.open(shard)
         if value is not None:
             self.data(key, value, 1, shard=shard)
-            self.core.take_events()
+            self.take()
         return key
 
     def data(self, key: str, value: Any, cursor: int, *, shard: str = "", kind: str = "data") -> list[Event]:
@@ -128,7 +147,7 @@ class PlayedWrites:
         assert subscription is not None
         body = {"data": value} if kind == "data" else {}
         self.core.receive_text(shard, frame(kind, id=subscription.id, cursor=cursor, **body), self.now)
-        return self.core.take_events()
+        return self.take()
 
     def shown(self, key: str, shard: str = "") -> Any:
         """Return what a query shows."""
@@ -150,7 +169,7 @@ class PlayedWrites:
         self.now = self.core.writes.deadline
         self.core.writes.handle_deadline(self.now)
         assert self.core.writes.deadline > self.now, "a deadline that is over must not stay"
-        return self.core.take_events()
+        return self.take()
 
 
 def verdicts(events: list[Event]) -> list[tuple[str, str | None]]:

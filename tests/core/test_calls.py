@@ -17,7 +17,7 @@ from lunora_rx.protocol.values import UNDEFINED
 from lunora_rx.protocol.wire import TAG
 
 QUERY = RpcCall("messages:list", {"n": 1})
-WRITE = RpcCall("messages:send", {}, mutation_id="m-1", baseline=7)
+WRITE = RpcCall("messages:send", {}, client_id="client-1", mutation_id="m-1", baseline=7)
 
 
 class PlayedCalls:
@@ -25,7 +25,7 @@ class PlayedCalls:
 
     def __init__(self, *, origin: str | None = None) -> None:
         self._events: list[Event] = []
-        self.calls = Calls("client-1", origin=origin, emit=self._events.append)
+        self.calls = Calls(origin=origin, emit=self._events.append)
 
     def events(self) -> list[Event]:
         """Take what happened."""
@@ -101,14 +101,13 @@ def test_request_shows_no_credential(played):
     [
         (QUERY, {}),
         (WRITE, {"x-lunora-mutation-id": "m-1", "x-lunora-client-id": "client-1", "x-lunora-base-seq": "7"}),
-        (RpcCall("m:w", mutation_id="m-1"), {"x-lunora-mutation-id": "m-1", "x-lunora-client-id": "client-1"}),
         (
             RpcCall("m:w", mutation_id="m-1", client_id="other"),
             {"x-lunora-mutation-id": "m-1", "x-lunora-client-id": "other"},
         ),
         (RpcCall("m:w", client_id="other"), {"x-lunora-client-id": "other"}),
     ],
-    ids=["query", "write", "write-without-baseline", "replay", "explicit-client"],
+    ids=["query", "write", "write-without-baseline", "explicit-client"],
 )
 def test_headers_of_a_call_name_what_a_write_needs(played, call, expected):
     """The key on writes only, the client id with it or where it is explicit, a baseline where there is one."""

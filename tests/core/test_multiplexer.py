@@ -10,6 +10,7 @@ import pytest
 from lunora_rx.core.backoff import Backoff
 from lunora_rx.core.connection import Timing
 from lunora_rx.core.events import (
+    AuthTokenChanged,
     BatchSettled,
     CallSettled,
     CloseSocket,
@@ -315,7 +316,7 @@ def test_auth_token_is_that_of_calls_and_tells_what_its_change_meant(core):
     assert core.set_auth_token("one", KEEP, 0.0) is IdentityChange.SIGNED_IN
     assert core.set_auth_token("one", KEEP, 0.0) is IdentityChange.NOTHING
     assert core.set_auth_token("one", "ana", 0.0) is IdentityChange.SUBJECT_LEARNED
-    assert (core.calls.bearer, core.take_events()) == ("one", [])
+    assert (core.calls.bearer, core.take_events()) == ("one", [AuthTokenChanged()])
 
 
 def test_connection_of_a_shard_is_told_while_it_has_one(core):

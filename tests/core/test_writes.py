@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from lunora_rx.core.events import (
+    AuthTokenChanged,
     CredentialRefused,
     MutationQueued,
     MutationSent,
@@ -19,6 +20,7 @@ from lunora_rx.core.events import (
     RemoveRecords,
     ReplaceRecord,
     SnapshotChanged,
+    StaleRecordsDropped,
     StatusChanged,
     StoreRecord,
 )
@@ -111,7 +113,7 @@ def test_write_before_the_first_connect_is_sent_directly(connects):
     played = PlayedWrites()
     if connects:
         played.core.connect("", 0.0)
-        played.core.take_events()
+        played.take()
     assert played.mutate("m1") == [MutationSent("m1")]
     (settled,) = played.lose()
     assert (settled.outcome.error, settled.was_queued, played.waiting()) == (NO_REPLY, False, [])
@@ -140,7 +142,7 @@ def test_write_to_a_shard_that_was_closed_as_idle_goes_over_http_first():
     played.open("room")
     played.now = 5.0
     played.core.handle_deadline(5.0)
-    played.core.take_events()
+    played.take()
     assert played.mutate("m1", shard="room") == [MutationSent("m1")]
     assert played.lose()[:3] == [MutationQueued("m1"), PendingChanged(1), OpenSocket("room")]
     assert (played.waiting(), played.retry_in()) == (["m1"], inf)
@@ -187,10 +189,19 @@ def test_write_composed_while_a_pass_runs_waits_for_its_end():
     played = offline("m1")
     played.open()
     assert played.sent() == [["m1"]]
-    assert played.mutate("m2", "m3") == []
+    assert played.mutate("m2") == []
     events = played.reply()
-    assert [type(each) for each in events] == [MutationSettled, MutationSent, MutationSent]
-    assert played.sent() == [["m2"], ["m3"]]
+    assert [type(each) for each in events] == [MutationSettled, MutationSent]
+    assert played.sent() == [["m2"]]
+
+
+def test_writes_composed_while_a_pass_runs_follow_it_together():
+    """Sent side by side, one could overtake the other."""
+    played = offline("m1")
+    played.open()
+    assert played.mutate("m2", "m3") == []
+    assert verdicts(played.reply()) == [("m1", None)]
+    assert played.sent() == [["m2", "m3"]]
 
 
 def test_write_composed_while_a_pass_runs_queues_behind_what_it_kept():
@@ -246,7 +257,7 @@ def test_opening_the_socket_sends_what_waits_as_one_batch():
     played = offline("m1", "m2")
     played.attempt()
     events = played.let_open()
-    assert events == [PendingChanged(0), MutationSent("m1"), MutationSent("m2"), StatusChanged(Status.CONNECTED)]
+    assert events == [StatusChanged(Status.CONNECTED), PendingChanged(0), MutationSent("m1"), MutationSent("m2")]
     (request,) = played.requests()
     assert request.path == "/_lunora/rpc-batch"
     assert [entry["clientId"] for entry in orjson.loads(request.body)["calls"]] == ["client-1", "client-1"]
@@ -258,7 +269,7 @@ def test_opening_the_socket_with_nothing_waiting_sends_nothing(played):
     """And leaves no state behind."""
     assert (played.sent(), played.retry_in()) == ([], inf)
     played.core.writes.flush("", 0.0)
-    assert played.core.take_events() == []
+    assert played.take() == []
 
 
 def test_batch_of_kept_and_settled_writes_keeps_the_order_of_what_is_left():
@@ -324,7 +335,7 @@ def test_pass_sends_every_chunk_as_who_it_began_as():
     played.sign_in("one", "ana")
     played.mutate("m1", "m2", args={"text": "x" * (MAX_BATCH_BYTES // 2)})
     played.open()
-    assert played.sign_in("two", "ana") == []
+    assert played.sign_in("two", "ana") == [AuthTokenChanged()]
     assert played.requests()[0].headers["authorization"] == "Bearer one"
     played.reply()
     assert played.requests()[0].headers["authorization"] == "Bearer one"
@@ -357,7 +368,7 @@ def test_write_whose_precondition_raises_is_rejected_with_the_cause():
 
     played.mutate("m1", precondition=fail)
     played.attempt()
-    settled, pending, _ = played.let_open()
+    _, settled, pending = played.let_open()
     assert isinstance(settled.outcome.error, QueueError)
     assert settled.outcome.error.code == "OFFLINE_PRECONDITION_FAILED"
     assert settled.outcome.error.__cause__ is error
@@ -370,13 +381,11 @@ def test_write_whose_precondition_raises_is_rejected_with_the_cause():
 def test_write_of_another_user_is_rejected_and_never_sent():
     """Also one that was composed signed out."""
     played = offline("m0")
-    played.sign_in("one", "ana")
+    assert verdicts(played.sign_in("one", "ana")) == [("m0", "OFFLINE_IDENTITY_CHANGED")]
     played.mutate("m1")
-    played.sign_in("two", "bob")
+    assert verdicts(played.sign_in("two", "bob")) == [("m1", "OFFLINE_IDENTITY_CHANGED")]
     played.mutate("m2")
-    played.attempt()
-    events = played.let_open()
-    assert verdicts(events) == [("m0", "OFFLINE_IDENTITY_CHANGED"), ("m1", "OFFLINE_IDENTITY_CHANGED")]
+    played.open()
     assert played.sent() == [["m2"]]
 
 
@@ -391,7 +400,7 @@ def test_write_held_for_a_signed_out_user_goes_out_when_they_return():
     assert (played.sent(), played.waiting()) == ([["m2"]], ["m1"])
     played.reply()
     assert (played.sent(), played.waiting(), played.retry_in()) == ([], ["m1"], inf)
-    assert played.sign_in("two", "ana") == [PendingChanged(0), MutationSent("m1")]
+    assert played.sign_in("two", "ana") == [AuthTokenChanged(), PendingChanged(0), MutationSent("m1")]
 
 
 def test_write_is_held_until_the_subject_of_a_new_token_is_confirmed():
@@ -435,7 +444,7 @@ def test_token_that_does_not_change_flushes_nothing():
 def test_stamp_of_a_token_becomes_that_of_its_user_once_known(is_durable):
     """So that it outlives the token, on disk too; also of a write that waits for a pass or was kept by one."""
     played = offline(is_durable=is_durable)
-    played.core.writes.hydrate((), 0.0)
+    played.core.hydrate((), 0.0)
     played.sign_in("one")
     played.mutate("m1")
     played.store("m1")
@@ -461,7 +470,7 @@ def test_replay_without_a_bearer_names_whose_session_it_needs(stamps, subject):
         record(f"m{number}") if stamp == "legacy" else record(f"m{number}", identity=stamp)
         for number, stamp in enumerate(stamps)
     ]
-    played.core.writes.hydrate(records, 0.0)
+    played.core.hydrate(records, 0.0)
     played.open()
     (request,) = played.requests()
     header = request.headers["x-lunora-expect-subject"]
@@ -471,7 +480,7 @@ def test_replay_without_a_bearer_names_whose_session_it_needs(stamps, subject):
 def test_replay_of_writes_without_stamps_names_no_session():
     """They go out as whoever is there."""
     played = PlayedWrites(is_durable=True)
-    played.core.writes.hydrate([record("m1")], 0.0)
+    played.core.hydrate([record("m1")], 0.0)
     played.open()
     assert "x-lunora-expect-subject" not in played.requests()[0].headers
 
@@ -678,7 +687,7 @@ def test_write_cancelled_while_it_waits_is_withdrawn_without_a_verdict():
     """In the queue as well as behind a pass."""
     played = offline("m1", "m2")
     assert played.core.cancel_mutation("m2")
-    assert played.core.take_events() == [PendingChanged(1)]
+    assert played.take() == [PendingChanged(1)]
     played.open()
     played.mutate("m3")
     played.mutate("m4")
@@ -704,7 +713,7 @@ def test_write_cancelled_after_it_was_sent_goes_on(is_queued):
 def durable(**options) -> PlayedWrites:
     """Return a client with storage that held nothing, over an open socket."""
     played = PlayedWrites(is_durable=True, queues_before_first_connect=True, **options)
-    played.core.writes.hydrate((), 0.0)
+    played.core.hydrate((), 0.0)
     return played
 
 
@@ -782,7 +791,7 @@ def test_durable_write_that_is_cancelled_has_its_record_removed():
     played = durable()
     played.mutate("m1")
     assert played.core.cancel_mutation("m1")
-    assert played.core.take_events() == [RemoveRecords(("m1",)), PendingChanged(0)]
+    assert played.take() == [RemoveRecords(("m1",)), PendingChanged(0)]
     assert played.store("m1") == []
 
 
@@ -820,15 +829,23 @@ def test_hydrated_writes_go_ahead_of_what_was_composed_since():
     played = PlayedWrites(is_durable=True, queues_before_first_connect=True, version="v2")
     played.mutate("m1")
     records = [record("p1", version="v2"), record("p2", version="v1"), record("p3", version="v2")]
-    played.core.writes.hydrate([*records, records[0], record("m1", version="v2"), record("p4")], 0.0)
+    played.core.hydrate([*records, records[0], record("m1", version="v2"), record("p4")], 0.0)
     assert played.waiting() == ["p1", "p3", "m1"]
-    assert played.core.take_events() == [RemoveRecords(("p2", "p4")), PendingChanged(3)]
+    assert played.take() == [
+        RemoveRecords(("p2", "p4")),
+        StaleRecordsDropped((record("p2", version="v1"), record("p4"))),
+        PendingChanged(2),
+        StoreRecord(played.core.writes.queue.get("m1").record),
+        PendingChanged(3),
+        OpenSocket(""),
+        StatusChanged(Status.CONNECTING),
+    ]
 
 
 def test_hydration_without_a_version_finds_nothing_stale():
     """Whatever version a record has."""
     played = PlayedWrites(is_durable=True)
-    played.core.writes.hydrate([record("p1", version="v1"), record("p2")], 0.0)
+    played.core.hydrate([record("p1", version="v1"), record("p2")], 0.0)
     assert played.waiting() == ["p1", "p2"]
 
 
@@ -842,8 +859,8 @@ def test_hydration_opens_sockets_only_for_survivors():
         record("p2", shard="room", version="v1"),
         record("p3", shard="stale", version="v0"),
     ]
-    played.core.writes.hydrate(records, 0.0)
-    events = played.core.take_events()
+    played.core.hydrate(records, 0.0)
+    events = played.take()
     assert verdicts(events) == [("old", "OFFLINE_QUEUE_OVERFLOW")]
     assert [each.shard for each in events if isinstance(each, OpenSocket)] == ["room"]
     assert played.sent() == [["p1"]]
@@ -854,8 +871,8 @@ def test_hydration_opens_sockets_only_for_survivors():
 def test_hydrated_write_whose_arguments_cannot_be_read_is_rejected():
     """Never replayed with substitutes; its record goes."""
     played = PlayedWrites(is_durable=True)
-    played.core.writes.hydrate([record("p1", args={"when": [TAG, "date"]}), record("p2")], 0.0)
-    events = played.core.take_events()
+    played.core.hydrate([record("p1", args={"when": [TAG, "date"]}), record("p2")], 0.0)
+    events = played.take()
     assert events[0] == RemoveRecords(("p1",))
     assert verdicts(events) == [("p1", "OFFLINE_WRITE_UNENCODABLE")]
     assert played.waiting() == ["p2"]
@@ -866,12 +883,15 @@ def test_write_composed_while_storage_is_read_waits_for_it():
     played = PlayedWrites(is_durable=True)
     played.open()
     played.mutate("m1")
-    played.store("m1")
     played.sign_in("one")
     played.sign_in(None)
     assert played.sent() == []
-    played.core.writes.hydrate([record("p1", identity=None)], 0.0)
-    assert played.sent() == [["p1", "m1"]]
+    played.core.hydrate([record("p1", identity=None)], 0.0)
+    played.open()
+    assert played.sent() == [["p1"]]
+    played.store("m1")
+    played.reply()
+    assert played.sent() == [["m1"]]
 
 
 # --- sockets and the end
@@ -920,7 +940,7 @@ def test_close_leaves_what_waits_and_sends_nothing_more():
     played.mutate("m1", function_path="notes:list", optimistic=lambda rows: [*rows, "b"])
     assert played.shown(key) == ["a", "b"]
     played.core.close()
-    events = played.core.take_events()
+    events = played.take()
     assert not [each for each in events if isinstance(each, MutationSettled | SnapshotChanged | PendingChanged)]
     played.requests().clear()
     played.core.receive_opened("", 0.0)

@@ -724,6 +724,12 @@ async def test_write_queued_under_a_rotated_token_is_held_until_its_subject_is_c
         mutation = client.mutation("a:set")
         client.set_auth_token("token-2")
         await come_back(server)
+        probe = await server.call()
+        assert (probe.request.url, probe.headers["authorization"]) == (
+            "http://server.test/api/auth/get-session",
+            "Bearer token-2",
+        )
+        probe.reply({}, status=404)
         await turn(50)
         assert (server.waiting_calls, client.pending.value, mutation.phases.latest) == (0, 1, Phase.QUEUED)
         client.set_auth_token("token-2", "alice")
