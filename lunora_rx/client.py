@@ -56,6 +56,7 @@ from lunora_rx.core.events import (
     UserHeard,
     UserStateChanged,
     ValueChanged,
+    ValuesRevoked,
 )
 from lunora_rx.core.events import MutationSettled as MutationSettledEvent
 from lunora_rx.core.identity import KEEP, Keep
@@ -601,6 +602,7 @@ class LunoraClient:
             CredentialRefused: lambda event: self._token_expired.emit(None),
             ReplayProgressed: self._mutations.show_progress,
             AuthTokenChanged: lambda event: self._auth_token_changed.emit(None),
+            ValuesRevoked: lambda event: self._cache.revoke(),
             IdentityChanged: self._identity_changed.emit,
             IdentityDisputed: _warn_of_dispute,
             UserStateChanged: lambda event: self._user.set(event.state),

@@ -18,6 +18,7 @@ from lunora_rx.core.events import (
     IdentityDisputed,
     UserHeard,
     UserStateChanged,
+    ValuesRevoked,
 )
 from lunora_rx.core.identity import Identity, IdentityChange, Keep, change_token, learn_subject
 from lunora_rx.core.reads import Reads
@@ -192,6 +193,7 @@ class Account:
 
     def _evict(self, identity: Identity, now: float) -> None:
         self.identity_epoch += 1
+        self._emit(ValuesRevoked())
         if self._reads is not None:
             self._reads.clear()
         for session in self._sessions.values():
@@ -208,6 +210,7 @@ class Account:
         if self._reads is None:
             return
         if change is IdentityChange.AWAITS_CONFIRMATION:
+            self._emit(ValuesRevoked())
             self._reads.revoke(self._subscriptions())
         self._reads.seed_all(self._subscriptions())
         if not self.identity.is_unresolved:

@@ -225,6 +225,11 @@ class AuthTokenChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class ValuesRevoked:
+    """Values shown so far may be somebody else's; what each live query shows instead follows."""
+
+
+@dataclass(frozen=True, slots=True)
 class IdentityChanged:
     """Somebody else is signed in than before, or nobody; nothing of theirs is shown any more.
 
@@ -293,6 +298,7 @@ Event: TypeAlias = (
     | TransformFailed
     | CredentialRefused
     | AuthTokenChanged
+    | ValuesRevoked
     | IdentityChanged
     | IdentityDisputed
     | UserHeard

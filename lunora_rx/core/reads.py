@@ -86,6 +86,7 @@ class Reads:
         for subscription in subscriptions:
             if subscription.key in revoked:
                 subscription.result.forget()
+            if subscription.result.base is UNDEFINED:
                 self._emit(SnapshotChanged(subscription.key, subscription.result.snapshot))
 
     def note(self, subscription: Subscription, stamp: Stamp) -> None:

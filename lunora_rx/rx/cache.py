@@ -87,6 +87,7 @@ class SharedCache:
         self._report = report
         self._inspects = inspects
         self._entries: dict[str, Entry] = {}
+        self._revocations = 0
         self._is_completed = False
 
     def __len__(self) -> int:
@@ -99,6 +100,11 @@ class SharedCache:
     def is_completed(self) -> bool:
         """Whether nothing is opened any more."""
         return self._is_completed
+
+    @property
+    def revocations(self) -> int:
+        """How often what was shown until then became nobody's to keep."""
+        return self._revocations
 
     @property
     def observer_count(self) -> int:
@@ -150,6 +156,10 @@ class SharedCache:
         if entry is not None:
             entry.subject.publish(event)
 
+    def revoke(self) -> None:
+        """Note that what was shown so far may be somebody else's: it must not be kept beyond its query."""
+        self._revocations += 1
+
     def close(self, event: SubscriptionClosed) -> None:
         """Forget a query that is over, and complete whoever still watches it."""
         entry = self._entries.get(event.key)
@@ -193,7 +203,10 @@ class SharedCache:
     def _open(self, entry: Entry) -> None:
         query, subject = entry.query, entry.subject
         snapshot = self._requests.subscribe(query.key, query.function_path, query.args, query.shard)
-        if subject.value is not UNDEFINED and not snapshot.has_value:
+        if snapshot.has_value:
+            # Known already: from the disk, or because the query lingers.
+            subject.publish(SnapshotChanged(query.key, snapshot))
+        elif subject.value is not UNDEFINED:
             # Left and asked for anew before the end was told: the value shown is that of the former subscription.
             subject.publish(SnapshotChanged(query.key, replace(subject.snapshot, status=SnapshotStatus.STALE)))
 

@@ -22,7 +22,7 @@ class Following:
     """One run after the arguments, from the first observer to the last.
 
     It knows which query the latest arguments make, and shows what that one shows. Between two queries the last
-    value stays, ``stale``. It does not know who watches.
+    value stays, ``stale``, unless it became somebody else's meanwhile. It does not know who watches.
     """
 
     def __init__(self, cache: SharedCache, query_of: Callable[[Any], Query]) -> None:
@@ -34,6 +34,7 @@ class Following:
         self._arguments = SingleAssignmentDisposable()
         self._watching: abc.DisposableBase = Disposable()
         self._known_error: LunoraError | None = None
+        self._shown_at = cache.revocations
         self._is_over = False
         self.is_ended = False
 
@@ -84,7 +85,9 @@ class Following:
             return
         is_news = snapshot.error is not None and snapshot.error is not self._known_error
         self._known_error = snapshot.error
-        if not snapshot.has_value and self.subject.value is not UNDEFINED:
+        if snapshot.has_value:
+            self._shown_at = self._cache.revocations
+        elif self.subject.value is not UNDEFINED and self._shown_at == self._cache.revocations:
             status = SnapshotStatus.STALE if snapshot.error is None else snapshot.status
             snapshot = replace(snapshot, value=self.subject.value, status=status)
         self.subject.publish(QueryFailed("", snapshot) if is_news else SnapshotChanged("", snapshot))

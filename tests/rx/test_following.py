@@ -53,6 +53,18 @@ async def test_following_last_value_stays_until_the_next(server, client):
     assert (live.value, live.snapshot.status) == ("two", SnapshotStatus.LIVE)
 
 
+async def test_following_value_of_a_former_user_does_not_stay(server, no_tasks_left):
+    """What is kept until the next arguments have a value is taken away with everything else of theirs."""
+    args = BehaviorSubject({"n": 1})
+    async with server.client(auth_token="one", auth_subject="ana") as client:
+        live, _, socket, first = await follow(server, client, args)
+        await socket.push("data", id=first, data="ana's")
+        args.on_next({"n": 2})
+        assert live.value == "ana's"
+        client.set_auth_token("two", "bob")
+        assert (live.value, live.snapshot.status) == (UNDEFINED, SnapshotStatus.PENDING)
+
+
 async def test_following_equal_arguments_keep_the_subscription(server, client):
     """Equal arguments change nothing: no frame, no snapshot."""
     args = BehaviorSubject({"n": 1})
