@@ -1,4 +1,4 @@
-"""Who is asking: bearer tokens, tokens of sockets, the cross-site guard.
+"""Who is asking: bearer tokens, cookie sessions, tokens of sockets, the cross-site guard.
 
 No token is ever logged or put into a message.  Source: ``docs/protocol.md``, section
 "Auth, identity, session".
@@ -14,16 +14,27 @@ import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from http.cookies import CookieError, SimpleCookie
 from typing import Final, TypeAlias
 
 from lunora_rx.devserver.refusals import AppError
 from lunora_rx.protocol.endpoints import HEADER_AUTHORIZATION, HEADER_EXPECT_SUBJECT
 
-__all__ = ["Access", "Authenticate", "check_cross_site", "check_expected_subject", "sign_ws_token"]
+__all__ = [
+    "SESSION_COOKIE",
+    "Access",
+    "Authenticate",
+    "check_cross_site",
+    "check_cross_site_socket",
+    "check_expected_subject",
+    "sign_ws_token",
+]
 
 logger = logging.getLogger("lunora_rx.devserver")
 
 Authenticate: TypeAlias = Callable[[str], str | Awaitable[str | None] | None]
+
+SESSION_COOKIE: Final = "lunora_session"
 
 _BEARER: Final = "bearer "
 _EPHEMERAL: Final = "v1"
@@ -37,28 +48,34 @@ class Access:
         authenticate: Returns the subject behind a token, or ``None`` or an exception to refuse it.
             Without it every token is accepted and names nobody.
         admin_token: Makes and checks the short-lived tokens of sockets; ``None`` turns them off.
+        sessions: The subject behind each value of the session cookie.
     """
 
     authenticate: Authenticate | None = None
     admin_token: str | None = field(default=None, repr=False)
+    sessions: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     async def subject_of_request(self, headers: Mapping[str, str]) -> str | None:
-        """Return the verified subject of a request, ``None`` when it has no bearer.
+        """Return the verified subject of a request: that of its bearer, else of its cookie, else ``None``.
 
         Raises:
             AppError: The bearer is refused; code ``UNAUTHORIZED`` or the application's own.
         """
         token = bearer_of(headers)
-        return None if token is None else await self._subject_of(token)
+        return self._subject_of_cookie(headers) if token is None else await self._subject_of(token)
 
-    async def open_socket(self, token: str | None, now: float) -> tuple[str | None, float | None]:
+    async def open_socket(
+        self, token: str | None, headers: Mapping[str, str], now: float
+    ) -> tuple[str | None, float | None]:
         """Return the subject of a new socket, and when its token expires (``None``: never).
+
+        Without a token the cookie of the upgrade request counts.
 
         Raises:
             AppError: The token is refused or expired.
         """
         if token is None:
-            return None, None
+            return self._subject_of_cookie(headers), None
         if self.admin_token is not None and token.startswith(f"{_EPHEMERAL}."):
             return None, _ephemeral_expiry(self.admin_token, token, now)
         return await self._subject_of(token), None
@@ -74,6 +91,10 @@ class Access:
             raise AppError("UNAUTHORIZED", "the bearer is not the admin token")
         expires_at_ms = int((now + lifetime) * 1000)
         return sign_ws_token(self.admin_token, expires_at_ms), expires_at_ms
+
+    def _subject_of_cookie(self, headers: Mapping[str, str]) -> str | None:
+        value = session_cookie_of(headers)
+        return None if value is None else self.sessions.get(value)
 
     async def _subject_of(self, token: str) -> str | None:
         if self.authenticate is None:
@@ -97,6 +118,15 @@ def bearer_of(headers: Mapping[str, str]) -> str | None:
     return value[len(_BEARER) :].strip() if value.lower().startswith(_BEARER) else None
 
 
+def session_cookie_of(headers: Mapping[str, str]) -> str | None:
+    """Return the value of the session cookie of a request, if it has one."""
+    try:
+        morsel = SimpleCookie(headers.get("cookie", "")).get(SESSION_COOKIE)
+    except CookieError:
+        return None
+    return None if morsel is None else morsel.value
+
+
 def sign_ws_token(admin_token: str, expires_at_ms: int) -> str:
     """Return ``v1.<expiry ms>.<signature>``."""
     signed = f"{_EPHEMERAL}.{expires_at_ms}"
@@ -112,6 +142,16 @@ def check_cross_site(headers: Mapping[str, str], origin: str) -> None:
     """
     if "cookie" in headers and headers.get("origin") != origin:
         raise AppError("FORBIDDEN", "a request with a cookie must come from the deployment's own origin")
+
+
+def check_cross_site_socket(headers: Mapping[str, str], origin: str) -> None:
+    """Refuse a socket that a browser opens with a cookie from another site; other clients name no origin.
+
+    Raises:
+        AppError: Code ``FORBIDDEN``.
+    """
+    if "origin" in headers:
+        check_cross_site(headers, origin)
 
 
 def check_expected_subject(headers: Mapping[str, str], subject: str | None) -> None:

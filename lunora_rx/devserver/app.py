@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -42,6 +44,7 @@ class App:
         faults: Switches that make running servers misbehave.
         limits: How much the server takes.
         access: What makes a token good.
+        sessions: The subject behind each value of the cookie ``lunora_session``; change it at any time.
     """
 
     def __init__(
@@ -55,7 +58,8 @@ class App:
         self.functions: dict[str, Function] = {}
         self.faults = Faults()
         self.limits = limits or Limits()
-        self.access = Access(admin_token=admin_token)
+        self.sessions: dict[str, str] = {}
+        self.access = Access(admin_token=admin_token, sessions=self.sessions)
         self._title = title
         self._version = version
         self._backends: list[Backend] = []
@@ -98,7 +102,7 @@ class App:
 
         It may be async.  Any exception refuses the token; an ``AppError`` chooses the code.
         """
-        self.access = Access(check, self.access.admin_token)
+        self.access = replace(self.access, authenticate=check)
         return check
 
     def openrpc(self) -> dict[str, Any]:
@@ -119,12 +123,15 @@ class App:
             storage: Directory for the databases, created when missing; ``None`` keeps them in memory.
 
         Raises:
-            OSError: The address cannot be listened on.
+            OSError: The address cannot be listened on, or the directory cannot be made.
+            sqlite3.Error: There can be no database in it.
         """
         backend = Backend(self, storage=storage)
         server = Server(self, backend)
         self._backends.append(backend)
         try:
+            if storage is not None:
+                backend.shard()  # what is wrong with the directory shows now, not at the first call
             yield await server.start(host, port)
         finally:
             self._backends.remove(backend)
@@ -132,7 +139,12 @@ class App:
             backend.close()
 
     def run(self, host: str = "127.0.0.1", port: int = 8787, *, storage: str | Path | None = None) -> None:
-        """Serve until interrupted; a convenience for scripts, which prints the URL."""
+        """Serve until SIGINT or SIGTERM, and return; a convenience for scripts, which prints the URL.
+
+        Raises:
+            OSError: The address cannot be listened on, or the directory cannot be made.
+            sqlite3.Error: There can be no database in it.
+        """
         with contextlib.suppress(KeyboardInterrupt):
             asyncio.run(self._run(host, port, storage))
 
@@ -148,9 +160,11 @@ class App:
         return self._backends[-1]
 
     async def _run(self, host: str, port: int, storage: str | Path | None) -> None:
+        is_over = asyncio.Event()
+        _on_end_signal(is_over.set)
         async with self.serve(host, port, storage=storage) as url:
             print(f"lunora_rx devserver on {url} (development only); stop it with Ctrl-C", flush=True)  # noqa: T201
-            await asyncio.Event().wait()
+            await is_over.wait()
 
     def _registering(self, path: str, kind: FunctionKind) -> Callable[[F], F]:
         def decorate(handler: F) -> F:
@@ -160,3 +174,11 @@ class App:
             return handler
 
         return decorate
+
+
+def _on_end_signal(act: Callable[[], None]) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # A loop of Windows takes no signals, nor does one outside the main thread: Ctrl-C interrupts there.
+        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
+            loop.add_signal_handler(number, act)

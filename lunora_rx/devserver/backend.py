@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lunora_rx.devserver.calls import Calls, HttpRequest
-from lunora_rx.devserver.refusals import AppError
+from lunora_rx.devserver.refusals import AppError, refusal_reply
 from lunora_rx.devserver.session import ServerSession
 from lunora_rx.devserver.shard import Shard
 from lunora_rx.devserver.shards import Shards, code_version
 from lunora_rx.protocol.rpc import HttpReply
+from lunora_rx.protocol.text import serialize
 
 if TYPE_CHECKING:
     from lunora_rx.devserver.app import App
@@ -69,22 +70,35 @@ class Backend:
         """
         return _without_loop(self.answer(request))
 
-    async def accept(self, shard: str = "", token: str | None = None) -> ServerSession:
-        """Return the server half of a new socket.
+    async def probe(self, headers: Mapping[str, str]) -> HttpReply:
+        """Answer the session probe, ``GET /api/auth/get-session``: who is it that asks."""
+        try:
+            subject = await self._app.access.subject_of_request(headers)
+        except AppError as error:
+            return refusal_reply(error)
+        body = serialize(None if subject is None else {"user": {"id": subject}})
+        return HttpReply(200, {"content-type": "application/json"}, body)
+
+    async def accept(
+        self, shard: str = "", token: str | None = None, headers: Mapping[str, str] | None = None
+    ) -> ServerSession:
+        """Return the server half of a new socket; ``headers`` of its request may hold a session cookie.
 
         A token that is refused or expired gives a session that says so and is closed with 4001.
         """
         try:
-            subject, expires_at = await self._app.access.open_socket(token, self._clock())
+            subject, expires_at = await self._app.access.open_socket(token, headers or {}, self._clock())
         except AppError:
             session = self._session(shard, None, None)
             session.expire()
             return session
         return self._session(shard, subject, expires_at)
 
-    def open(self, shard: str = "", token: str | None = None) -> ServerSession:
+    def open(
+        self, shard: str = "", token: str | None = None, headers: Mapping[str, str] | None = None
+    ) -> ServerSession:
         """Do the same with no event loop."""
-        return _without_loop(self.accept(shard, token))
+        return _without_loop(self.accept(shard, token, headers))
 
     def shard(self, name: str = "") -> Shard:
         """Return a shard, to look at: ``shard().cursor``, ``.epoch``, ``.store``, ``.live``."""

@@ -49,7 +49,7 @@ __all__ = ["Calls", "HttpRequest"]
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """A POST as it came: header names in lower case, the whole body, the origin that it was sent to."""
+    """A request as it came: header names in lower case, the whole body, the origin that it was sent to."""
 
     path: str
     headers: Mapping[str, str] = field(default_factory=dict)

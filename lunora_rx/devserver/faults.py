@@ -1,17 +1,16 @@
 """Switches that make a running server misbehave on purpose.
 
 They act on the servers of one app, and are called on their event loop: from a test, or from
-one of the app's own actions.
+one of the app's own actions.  What they arm strikes requests that arrive from then on.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Protocol
 
-from lunora_rx.protocol.rpc import HttpReply
+from lunora_rx.devserver.request_faults import RequestFaults
 
 __all__ = ["Faults", "FaultySocket"]
 
@@ -47,19 +46,18 @@ class Restartable(Protocol):
         """Forget everything."""
 
 
-class Faults:
-    """Faults that are in force, and the sockets they act on.
+class Faults(RequestFaults):
+    """Faults that are in force, those of requests included, and the sockets they act on.
 
     Attributes:
         attempts: How many sockets were asked for so far, the refused ones included.
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.attempts = 0
         self._sockets: dict[FaultySocket, None] = {}
         self._servers: dict[Restartable, None] = {}
-        self._failures: deque[HttpReply] = deque()
-        self._lost_replies = 0
         self._refusing = False
         self._stalled = False
         self._flowing: list[asyncio.Future[None]] = []
@@ -108,23 +106,12 @@ class Faults:
         self._stalled = True
         self._after(seconds, self._flow_again)
 
-    def fail_calls(
-        self, count: int = 1, *, status: int = 503, body: bytes = b"", headers: Mapping[str, str] | None = None
-    ) -> None:
-        """Answer the next calls with this, without carrying them out."""
-        self._failures.extend([HttpReply(status, headers or {}, body)] * count)
-
-    def lose_replies(self, count: int = 1) -> None:
-        """Carry the next calls out, then reset their connections instead of replying."""
-        self._lost_replies += count
-
     def release(self) -> None:
         """End every fault that is in force, and forget those that have not struck."""
         for timer in self._timers:
             timer.cancel()
         self._timers.clear()
-        self._failures.clear()
-        self._lost_replies = 0
+        super().release()
         self._accept_again()
         self._flow_again()
 
@@ -141,16 +128,6 @@ class Faults:
             future = asyncio.get_running_loop().create_future()
             self._flowing.append(future)
             await future
-
-    def take_failure(self) -> HttpReply | None:
-        """Return the reply that a call gets instead of its own, if one is due."""
-        return self._failures.popleft() if self._failures else None
-
-    def take_lost_reply(self) -> bool:
-        """Tell whether the reply of a call is lost."""
-        is_lost = self._lost_replies > 0
-        self._lost_replies -= is_lost
-        return is_lost
 
     def attach_socket(self, socket: FaultySocket) -> None:
         """Know of a socket, until ``detach_socket``."""

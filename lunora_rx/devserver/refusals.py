@@ -11,9 +11,11 @@ from collections.abc import Mapping
 from typing import Final
 
 from lunora_rx.errors import CodecError, LunoraError
+from lunora_rx.protocol.rpc import HttpReply, Refused, encode_outcome
+from lunora_rx.protocol.text import serialize
 from lunora_rx.protocol.wire import encode_wire
 
-__all__ = ["AppError", "refusal_of", "status_of"]
+__all__ = ["AppError", "refusal_of", "refusal_reply", "status_of"]
 
 logger = logging.getLogger("lunora_rx.devserver")
 
@@ -73,6 +75,13 @@ def refusal_of(error: Exception, function_path: str) -> LunoraError:
 def status_of(code: str | None) -> int:
     """Return the HTTP status of a refused call; an application's own code gets 400."""
     return _STATUSES.get(code or "INTERNAL", 400)
+
+
+def refusal_reply(error: AppError, status: int | None = None, headers: Mapping[str, str] | None = None) -> HttpReply:
+    """Return the envelope of a refusal as a reply, by default with the status of its code."""
+    body = serialize(encode_outcome(Refused(_in_wire_form(error))))
+    sent = {"content-type": "application/json", **(headers or {})}
+    return HttpReply(status_of(error.code) if status is None else status, sent, body)
 
 
 def _in_wire_form(error: AppError) -> LunoraError:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from aiohttp import web
 
+from lunora_rx.devserver.access import check_cross_site_socket
 from lunora_rx.devserver.backend import Backend
 from lunora_rx.devserver.calls import HttpRequest
-from lunora_rx.devserver.refusals import AppError, status_of
-from lunora_rx.devserver.sockets import LiveSocket
+from lunora_rx.devserver.refusals import AppError, refusal_reply
+from lunora_rx.devserver.sockets import LiveSocket, reset
+from lunora_rx.devserver.strikes import Route
 from lunora_rx.protocol.endpoints import (
     ADMIN_WS_TOKEN_PATH,
     BATCH_PATH,
@@ -21,7 +23,7 @@ from lunora_rx.protocol.endpoints import (
     STATUS_PATH,
     WS_PATH,
 )
-from lunora_rx.protocol.rpc import HttpReply, Refused, encode_outcome
+from lunora_rx.protocol.rpc import HttpReply
 from lunora_rx.protocol.text import serialize
 
 if TYPE_CHECKING:
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 __all__ = ["Server"]
 
 logger = logging.getLogger("lunora_rx.devserver")
+
+Answering: TypeAlias = Callable[[HttpRequest], Awaitable[HttpReply]]
 
 SESSION_PATH = "/api/auth/get-session"
 _SHUTDOWN_TIMEOUT = 2.0
@@ -48,8 +52,8 @@ class Server:
         routes = web.Application(client_max_size=self._app.limits.body_size)
         routes.add_routes(
             [
-                web.post(RPC_PATH, self._call),
-                web.post(BATCH_PATH, self._call),
+                web.post(RPC_PATH, self._single),
+                web.post(BATCH_PATH, self._batch),
                 web.get(WS_PATH, self._socket),
                 web.get(STATUS_PATH, self._status),
                 web.get(OPENRPC_PATH, self._openrpc),
@@ -67,41 +71,52 @@ class Server:
         return url
 
     async def stop(self) -> None:
-        """End all sockets and stop listening; stopping twice is silent."""
+        """Stop listening and end all sockets; stopping twice is silent."""
         runner, self._runner = self._runner, None
         if runner is None:
             return
         self._app.faults.detach_server(self._backend)
+        for site in list(runner.sites):
+            await site.stop()  # first, or a socket that opens now would outlive those that are ended
         self._backend.close()
         await runner.cleanup()
 
-    async def _call(self, request: web.Request) -> web.StreamResponse:
-        faults = self._app.faults
-        reply = faults.take_failure()
-        if reply is None:
-            reply = await self._answered(request)
-            if faults.take_lost_reply():
-                return _abort(request)
-        await faults.until_flowing()
-        return _response(reply)
+    async def _single(self, request: web.Request) -> web.StreamResponse:
+        return await self._struck(request, "single", self._backend.answer)
 
-    async def _answered(self, request: web.Request) -> HttpReply:
+    async def _batch(self, request: web.Request) -> web.StreamResponse:
+        return await self._struck(request, "batch", self._backend.answer)
+
+    async def _session(self, request: web.Request) -> web.StreamResponse:
+        return await self._struck(request, "session", lambda asked: self._backend.probe(asked.headers))
+
+    async def _struck(self, request: web.Request, route: Route, answer: Answering) -> web.StreamResponse:
+        faults = self._app.faults
         try:
             body = await request.read()
         except web.HTTPRequestEntityTooLarge:
             limit = self._app.limits.body_size
-            return _refusal(AppError("PAYLOAD_TOO_LARGE", f"a body holds at most {limit} bytes"))
-        return await self._backend.answer(HttpRequest(request.path, _headers(request), body, _origin(request)))
+            return _response(refusal_reply(AppError("PAYLOAD_TOO_LARGE", f"a body holds at most {limit} bytes")))
+        asked = HttpRequest(request.path, _headers(request), body, _origin(request))
+        strike = faults.take_strike(route, asked)
+        reply = strike.instead or strike.distort(await answer(strike.admit(asked)))
+        await faults.hold_back(strike.delay)
+        if strike.is_lost:
+            return _abort(request)
+        await faults.until_flowing()
+        return _response(reply)
 
     async def _socket(self, request: web.Request) -> web.StreamResponse:
         faults = self._app.faults
         faults.attempts += 1
         if faults.is_refusing:
             return _abort(request)
+        headers, query = _headers(request), request.query
         try:
-            session = await self._backend.accept(request.query.get("shard", ""), request.query.get("token"))
+            check_cross_site_socket(headers, _origin(request))
+            session = await self._backend.accept(query.get("shard", ""), query.get("token"), headers)
         except AppError as error:
-            return _response(_refusal(error))
+            return _response(refusal_reply(error))
         try:
             socket = web.WebSocketResponse(max_msg_size=self._app.limits.frame_size, compress=False)
             await socket.prepare(request)
@@ -124,16 +139,8 @@ class Server:
                 _headers(request), self._backend.now, self._app.limits.ws_token_lifetime
             )
         except AppError as error:
-            return _response(_refusal(error))
+            return _response(refusal_reply(error))
         body = serialize({"token": token, "expiresAtMs": expires_at_ms})
-        return _response(HttpReply(200, {"content-type": "application/json"}, body))
-
-    async def _session(self, request: web.Request) -> web.Response:
-        try:
-            subject = await self._app.access.subject_of_request(_headers(request))
-        except AppError as error:
-            return _response(_refusal(error))
-        body = serialize(None if subject is None else {"user": {"id": subject}})
         return _response(HttpReply(200, {"content-type": "application/json"}, body))
 
 
@@ -149,15 +156,8 @@ def _response(reply: HttpReply) -> web.Response:
     return web.Response(status=reply.status, headers=dict(reply.headers), body=reply.body)
 
 
-def _refusal(error: AppError) -> HttpReply:
-    body = serialize(encode_outcome(Refused(error)))
-    return HttpReply(status_of(error.code), {"content-type": "application/json"}, body)
-
-
 def _abort(request: web.Request) -> web.Response:
-    transport = request.transport
-    if isinstance(transport, asyncio.Transport):
-        transport.abort()
+    reset(request.transport)
     return web.Response(status=499)
 
 

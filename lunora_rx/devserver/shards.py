@@ -17,6 +17,7 @@ from lunora_rx.devserver.store import Store, open_store
 __all__ = ["DEFAULT_SHARD", "Shards"]
 
 DEFAULT_SHARD: Final = "default"
+CLOSE_GOING_AWAY: Final = 1001
 CLOSE_RESTART: Final = 1012
 
 
@@ -70,19 +71,19 @@ class Shards:
     def begin_epoch(self) -> None:
         """Behave as after a restart that lost the change log: same rows, new epoch, no socket."""
         for shard in self:
-            _end_members(shard)
+            _end_members(shard, CLOSE_RESTART)
             shard.store.begin_epoch()
 
     def erase(self) -> None:
         """Behave as after a restart that lost everything."""
         for shard in self:
-            _end_members(shard)
+            _end_members(shard, CLOSE_RESTART)
             shard.store.erase()
 
     def close(self) -> None:
-        """End all sockets and close the databases; closing twice is silent."""
+        """End all sockets with 1001 and close the databases; closing twice is silent."""
         for shard in self:
-            _end_members(shard)
+            _end_members(shard, CLOSE_GOING_AWAY)
             shard.store.close()
         self._shards.clear()
 
@@ -114,9 +115,9 @@ def _source_file(function: Function) -> str:
     return path if Path(path).is_file() else ""
 
 
-def _end_members(shard: Shard) -> None:
+def _end_members(shard: Shard, code: int) -> None:
     for member in list(shard.members):
-        member.end(CLOSE_RESTART)
+        member.end(code)
 
 
 def _file_name(name: str) -> str:

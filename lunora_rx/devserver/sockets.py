@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import socket as sockets
+import struct
+import sys
 from typing import Final
 
 from aiohttp import ClientConnectionResetError, WSMsgType, web
@@ -12,11 +15,12 @@ from aiohttp import ClientConnectionResetError, WSMsgType, web
 from lunora_rx.devserver.faults import Faults
 from lunora_rx.devserver.session import ServerSession
 
-__all__ = ["LiveSocket"]
+__all__ = ["LiveSocket", "reset"]
 
 logger = logging.getLogger("lunora_rx.devserver")
 
 _CLOSING_TIMEOUT: Final = 2.0
+_NO_LINGER: Final = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 
 
 class LiveSocket:
@@ -62,8 +66,7 @@ class LiveSocket:
     def abort(self) -> None:
         """Reset the connection, with no closing handshake."""
         self._session.close()
-        if self._transport is not None:
-            self._transport.abort()
+        reset(self._transport)
 
     def close(self, code: int) -> None:
         """Close the socket with a code once everything is sent."""
@@ -115,3 +118,14 @@ class LiveSocket:
                 await self._socket.close(code=code)
         except TimeoutError:
             self.abort()
+
+
+def reset(transport: asyncio.BaseTransport | None) -> None:
+    """End a connection with a TCP reset: what was not read yet is lost on either side."""
+    if not isinstance(transport, asyncio.Transport):
+        return
+    connection = transport.get_extra_info("socket")
+    if connection is not None:
+        with contextlib.suppress(OSError):  # it may be gone already
+            connection.setsockopt(sockets.SOL_SOCKET, sockets.SO_LINGER, _NO_LINGER)
+    transport.abort()

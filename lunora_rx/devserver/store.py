@@ -86,18 +86,11 @@ class Store:
     def transaction(self) -> Iterator[Writes]:
         """Run writes that are kept together at the end, or undone together by an exception."""
         writes = Writes()
-        self._database.execute("BEGIN IMMEDIATE")
         cursor = self.cursor
-        try:
+        with self._atomically():
             yield writes
             changes = writes.changes()
             floor = self._append_changes(cursor + 1, changes) if changes else self.log.floor
-            self._database.execute("COMMIT")
-        except BaseException:
-            self._indexed.clear()
-            if self._database.in_transaction:
-                self._database.execute("ROLLBACK")
-            raise
         if changes:
             self.cursor = cursor + 1
             self.log.append(self.cursor, changes)
@@ -188,6 +181,41 @@ class Store:
     def load(self) -> None:
         """Create what is missing, then read epoch, cursor and change log."""
         self._database.executescript(_SCHEMA)
+        with self._atomically():
+            self._read_meta()
+
+    def begin_epoch(self) -> None:
+        """Start a new history over the same rows: no cursor given out before means anything any more."""
+        epoch = self._new_id()
+        with self._atomically():
+            self._database.execute("DELETE FROM changes")
+            self._set_meta(epoch=epoch, floor=self.cursor)
+        self.epoch, self.log = epoch, ChangeLog(floor=self.cursor)
+
+    def erase(self) -> None:
+        """Forget everything, as a server that lost its disk."""
+        with self._atomically():
+            for table in ("rows", "changes", "replies", "meta"):
+                self._database.execute(f"DELETE FROM {table}")  # noqa: S608 - one of the four names above
+            self._read_meta()
+
+    def close(self) -> None:
+        """Close the database; closing twice is silent."""
+        self._database.close()
+
+    @contextmanager
+    def _atomically(self) -> Iterator[None]:
+        self._database.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._database.execute("COMMIT")
+        except BaseException:
+            self._indexed.clear()
+            if self._database.in_transaction:
+                self._database.execute("ROLLBACK")
+            raise
+
+    def _read_meta(self) -> None:
         meta = dict(self._database.execute("SELECT name, value FROM meta"))
         self.epoch = meta.get("epoch") or self._new_id()
         self.cursor = meta.get("cursor", _FIRST_CURSOR)
@@ -196,23 +224,6 @@ class Store:
         for cursor, *change in self._database.execute("SELECT * FROM changes ORDER BY rowid"):
             self.log.append(cursor, [_change_of(*change)])
         self._set_meta(epoch=self.epoch, shard=self._name)
-
-    def begin_epoch(self) -> None:
-        """Start a new history over the same rows: no cursor given out before means anything any more."""
-        self._database.execute("DELETE FROM changes")
-        self.epoch = self._new_id()
-        self.log = ChangeLog(floor=self.cursor)
-        self._set_meta(epoch=self.epoch, floor=self.cursor)
-
-    def erase(self) -> None:
-        """Forget everything, as a server that lost its disk."""
-        for table in ("rows", "changes", "replies", "meta"):
-            self._database.execute(f"DELETE FROM {table}")  # noqa: S608 - one of the four names above
-        self.load()
-
-    def close(self) -> None:
-        """Close the database; closing twice is silent."""
-        self._database.close()
 
     def _append_changes(self, cursor: int, changes: list[Change]) -> int:
         self._database.executemany(
@@ -255,7 +266,8 @@ def open_store(
     database = sqlite3.connect(path or ":memory:", isolation_level=None, check_same_thread=False)
     if path is not None:
         database.execute("PRAGMA journal_mode = WAL")
-        database.execute("PRAGMA synchronous = NORMAL")
+        # What was acknowledged is on the disk: a power cut may not take back what a client has stopped keeping.
+        database.execute("PRAGMA synchronous = FULL")
     store = Store(database, name=name, clock=clock, new_id=new_id, retention=retention)
     # A backend that a test or a notebook drops without closing it takes its database along.
     weakref.finalize(store, database.close)

@@ -7,6 +7,7 @@ import gc
 import json
 import logging
 import socket as sockets
+import sqlite3
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -234,7 +235,7 @@ async def test_stopping_the_server_closes_sockets_and_leaves_nothing(client):
         await receive(socket, 2)
         reading = asyncio.create_task(socket.receive(timeout=5))
     assert (await reading).type is WSMsgType.CLOSE
-    assert socket.close_code == 1012
+    assert socket.close_code == 1001
     assert asyncio.all_tasks() <= before
 
 
@@ -247,6 +248,22 @@ async def test_port_in_use_is_the_callers_error(client):
             async with App().serve(port=taken.getsockname()[1]):
                 pass
     gc.collect()
+
+
+@pytest.mark.parametrize(("name", "error"), [("file", OSError), ("directory", sqlite3.OperationalError)])
+async def test_storage_that_cannot_be_used_is_an_error_at_the_start(tmp_path, name, error):
+    """Neither a file in place of the directory, nor a directory in place of the database, waits for the first call."""
+    app = App()
+    (tmp_path / "file").touch()
+    async with app.serve(storage=tmp_path / "directory"):
+        (database,) = (tmp_path / "directory").glob("*.sqlite3")
+    database.unlink()
+    database.mkdir()
+    with pytest.raises(error):
+        async with app.serve(storage=tmp_path / name):
+            pass
+    with pytest.raises(RuntimeError, match="not being served"):
+        _ = app.backend
 
 
 async def test_backend_is_only_there_while_serving(client):

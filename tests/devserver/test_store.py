@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -140,6 +141,29 @@ def test_new_epoch_keeps_rows_and_forgets_history(store):
     assert store.epoch != epoch
     assert store.get("t", row_id) is not None
     assert not store.log.is_unchanged([], before)
+
+
+def test_new_epoch_that_cannot_be_stored_leaves_everything_as_it_was(tmp_path):
+    """A history is never left without the changes that its cursors count on."""
+    path = tmp_path / "shard.sqlite3"
+    with closing(opened(path)) as store:
+        before, epoch = store.cursor, store.epoch
+        insert(store)
+        store._database.execute("CREATE TRIGGER full BEFORE INSERT ON meta BEGIN SELECT RAISE(ABORT, 'full'); END")
+        with pytest.raises(sqlite3.IntegrityError, match="full"):
+            store.begin_epoch()
+        store._database.execute("DROP TRIGGER full")
+        assert store.epoch == epoch
+    with closing(opened(path)) as again:
+        assert again.epoch == epoch
+        assert not again.log.is_unchanged([RangeRead("t")], before)
+
+
+def test_commit_in_a_file_waits_for_the_disk(tmp_path):
+    """Write-ahead log and full synchronisation: neither a killed process nor a power cut takes back a commit."""
+    with closing(opened(tmp_path / "shard.sqlite3")) as store:
+        settings = [store._database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")]
+    assert settings == ["wal", 2]
 
 
 def test_erased_store_is_like_new(store):
