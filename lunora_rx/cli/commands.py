@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import runpy
+import sqlite3
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +12,7 @@ from typing import Annotated
 import typer
 
 from lunora_rx import __version__
+from lunora_rx.cli import queue
 from lunora_rx.devserver import App
 
 app = typer.Typer(
@@ -20,6 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(queue.app, name="queue")
 
 
 @app.callback(invoke_without_command=True)
@@ -67,4 +70,9 @@ def serve(
     served = {id(value): value for value in runpy.run_path(str(file)).values() if isinstance(value, App)}
     if len(served) != 1:
         raise typer.BadParameter(f"{file} defines {len(served)} objects of class App, and one is needed")
-    next(iter(served.values())).run(port=port, storage=storage)
+    try:
+        next(iter(served.values())).run(port=port, storage=storage)
+    except (OSError, sqlite3.Error) as error:
+        reason = getattr(error, "strerror", None) or error
+        typer.echo(f"cannot serve {file} on port {port}: {reason}", err=True)
+        raise typer.Exit(1) from None

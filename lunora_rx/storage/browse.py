@@ -150,8 +150,8 @@ def _taken(root: Path, name: str, report: Report) -> Iterator[Lane]:
 
 def _browse_lane(path: Path) -> BrowsedLane | None:
     """Look at a lane until the look was not disturbed; ``None`` for one that is gone by now."""
+    is_held, holder, failure = False, None, ""
     for attempt in range(1, _ATTEMPTS + 1):
-        is_held, holder = False, None
         try:
             is_held, holder = _held_by(path / _LOCK_NAME)
             contents = _read_newest(path / _QUEUE_NAME, is_held=is_held)
@@ -186,13 +186,15 @@ def _held_by(lock: Path) -> tuple[bool, int | None]:
 
 
 def _holder(found: os.stat_result) -> int | None:
-    if not hasattr(os, "major") or not hasattr(os, "minor") or not _LOCKS.exists():
+    """Return the process that Linux lists as holding a lock on a file."""
+    if not _LOCKS.exists() or not hasattr(os, "makedev"):
         return None
-    wanted = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
     for line in _LOCKS.read_text().splitlines():
         words = line.split()
-        if len(words) > 5 and words[1] == "FLOCK" and words[3] == "WRITE" and words[5] == wanted:
-            return int(words[4]) if words[4].isdecimal() else None
+        if len(words) > 5 and words[1] == "FLOCK" and words[3] == "WRITE":
+            major, minor, inode = words[5].split(":")
+            if (os.makedev(int(major, 16), int(minor, 16)), int(inode)) == (found.st_dev, found.st_ino):
+                return int(words[4])
     return None
 
 
