@@ -151,10 +151,16 @@ class Calls:
         timeout: float,
         credential: Credential | None = None,
         settle: Callable[[Slots, float], None] | None = None,
+        body: bytes | None = None,
     ) -> int:
-        """Compose several calls in one request and return its number. Arguments as ``call``."""
+        """Compose several calls in one request and return its number.
+
+        Arguments as ``call``; ``body`` is the request's, where it was encoded already.
+        """
         headers = partial(self._headers, calls, credential or Credential(self.bearer), {})
-        return self._compose(_Batch(tuple(calls), settle), endpoints.BATCH_PATH, headers, encode_batch(calls), timeout)
+        return self._compose(
+            _Batch(tuple(calls), settle), endpoints.BATCH_PATH, headers, body or encode_batch(calls), timeout
+        )
 
     def ask(self, path: str, *, timeout: float, settle: Callable[[HttpReply | LunoraError, float], None]) -> int:
         """Compose a GET, and return its number; ``settle`` takes the reply whatever it is, or why there is none."""

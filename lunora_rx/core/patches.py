@@ -76,6 +76,8 @@ class Patches:
 
     def settle(self, write: Write, outcome: Outcome) -> None:
         """Confirm a write's layers, or roll them back, whichever its verdict says."""
+        if not write.layers:
+            return
         if isinstance(outcome, Refused):
             self.roll_back(write)
             return

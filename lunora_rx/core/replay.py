@@ -57,6 +57,7 @@ class ReplayPass:
         kept: Writes that were not settled, in order; they go back to the front of the queue.
         reasons: Why each was kept: an error, or ``None`` for an answer that cannot be read.
         has_verdict: Whether the server settled anything in this pass.
+        batch: The calls of the chunk that was taken last, and the body that carries them; not of a single write.
     """
 
     def __init__(self, writes: Sequence[Write]) -> None:
@@ -66,16 +67,22 @@ class ReplayPass:
         self.has_verdict = False
         self._chunks = deque(_chunks_of(writes))
         self._current: list[Write] = []
+        self.batch: tuple[list[RpcCall], bytes] = ([], b"")
 
     def next_chunk(self) -> list[Write]:
         """Take the writes of the next request; none when the pass is over. A body too large is halved first."""
         while self._chunks:
             chunk = self._chunks.popleft()
-            if len(chunk) == 1 or len(encode_batch([call_of(write) for write in chunk])) <= MAX_BATCH_BYTES:
+            if len(chunk) == 1 or self._fits(chunk):
                 self._current = chunk
                 return chunk
             self._chunks.extendleft(reversed(_halves(chunk)))
         return []
+
+    def _fits(self, chunk: list[Write]) -> bool:
+        calls = [call_of(write) for write in chunk]
+        self.batch = calls, encode_batch(calls)
+        return len(self.batch[1]) <= MAX_BATCH_BYTES
 
     def receive_single(self, outcome: Outcome) -> Findings:
         """File the reply to a single write; one that is kept stops the pass."""

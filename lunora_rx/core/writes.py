@@ -359,9 +359,9 @@ class Writes:
             settle = partial(self._settle_single, shard, state)
             self._calls.call(call_of(chunk[0]), timeout=timeout, settle=settle, credential=credential)
             return
-        calls = [call_of(write) for write in chunk]
+        calls, body = state.replay.batch
         settle_batch = partial(self._settle_batch, shard, state)
-        self._calls.batch(calls, timeout=timeout, settle=settle_batch, credential=credential)
+        self._calls.batch(calls, timeout=timeout, settle=settle_batch, credential=credential, body=body)
 
     def _settle_single(self, shard: str, state: ShardWrites, outcome: Outcome, now: float) -> None:
         assert state.replay is not None
@@ -374,8 +374,9 @@ class Writes:
     def _file(self, shard: str, state: ShardWrites, findings: Findings, now: float) -> None:
         if findings.settled and not any(map(_is_credential_refusal, findings.reasons)):
             self._accept_token(state.identity.token)
+        self._remove([write.record for write, _ in findings.settled])
         for write, outcome in findings.settled:
-            self._settle(write, outcome)
+            self._tell_verdict(write, outcome)
         self._progress.settle(len(findings.settled))
         self._send_chunk(shard, state, now)
 
@@ -477,9 +478,12 @@ class Writes:
             self._refused_token = UNDEFINED
 
     def _settle(self, write: Write, outcome: Outcome) -> None:
-        self._settle_layers(write, outcome)
         if write.was_queued:
             self._remove([write.record])
+        self._tell_verdict(write, outcome)
+
+    def _tell_verdict(self, write: Write, outcome: Outcome) -> None:
+        self._settle_layers(write, outcome)
         self._emit(MutationSettled(write.record, outcome, write.was_queued, write.is_awaited))
 
     def _reject_foreign(self, write: Write) -> None:

@@ -127,7 +127,7 @@ class Mutations:
         if mutation is not None:
             mutation.settle(result)
         had_awaiter = event.had_awaiter and mutation is not None and not mutation.is_detached
-        if event.was_queued:
+        if event.was_queued and self.settled.is_watched:
             self.settled.emit(_settled(event, result, had_awaiter=had_awaiter))
 
     def close(self) -> None:

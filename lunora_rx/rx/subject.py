@@ -189,6 +189,11 @@ class Signal(Observable[T]):
         self._observers: Observers[T] = Observers(report)
         self._is_completed = False
 
+    @property
+    def is_watched(self) -> bool:
+        """Whether anybody would be told."""
+        return bool(self._observers)
+
     def emit(self, value: T) -> None:
         """Tell all observers that it happened."""
         self._observers.next(value)
