@@ -10,7 +10,17 @@ from pathlib import Path
 
 from benchmarks.measure import Row, machine, print_json
 
-ROWS = {"P1": "p01", "P2": "p02", "P3": "p03", "P4": "p04", "P10": "p10", "P12": "p12", "P13": "p13"}
+ROWS = {
+    "P1": "p01",
+    "P2": "p02",
+    "P3": "p03",
+    "P4": "p04",
+    "P9": "p09",
+    "P10": "p10",
+    "P11": "p11",
+    "P12": "p12",
+    "P13": "p13",
+}
 _HEAD = (
     "| Row | Work | Against, in the same run | Target | Median ratio (lowest to highest) | Remark |\n"
     + "|---" * 6

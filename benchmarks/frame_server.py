@@ -102,11 +102,18 @@ async def _query(request: web.Request) -> web.Response:
     return web.json_response({"result": None})
 
 
+async def _batch(request: web.Request) -> web.Response:
+    asked = orjson.loads(await request.read())
+    results = [{"id": call["id"], "body": {"result": None, "commitCursor": 1}} for call in asked["calls"]]
+    return web.Response(body=orjson.dumps({"results": results}), content_type="application/json")
+
+
 async def main() -> None:
     """Serve until standard input closes."""
-    app = web.Application()
+    app = web.Application(client_max_size=2**24)
     app.router.add_get("/_lunora/ws", _serve_socket)
     app.router.add_post("/_lunora/rpc", _query)
+    app.router.add_post("/_lunora/rpc-batch", _batch)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
