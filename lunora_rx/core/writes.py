@@ -13,7 +13,7 @@ from functools import partial
 from math import inf
 from typing import Protocol
 
-from lunora_rx.core.backoff import Backoff, Ramp, next_delay
+from lunora_rx.core.backoff import Backoff
 from lunora_rx.core.calls import Calls, Credential, Slots
 from lunora_rx.core.connection import Connection
 from lunora_rx.core.events import (
@@ -33,14 +33,12 @@ from lunora_rx.core.offline_queue import OfflineQueue, Write
 from lunora_rx.core.progress import Progress
 from lunora_rx.core.records import QueuedMutation
 from lunora_rx.core.replay import Findings, ReplayPass, call_of
+from lunora_rx.core.retry import Reason, Retry, Waits, is_credential_refusal
 from lunora_rx.errors import CodecError, LunoraError, QueueError
-from lunora_rx.protocol.rpc import Accepted, Outcome, Refused, Verdict, verdict_of
+from lunora_rx.protocol.rpc import Accepted, Outcome, Refused
 from lunora_rx.protocol.text import serialize
 from lunora_rx.protocol.values import UNDEFINED, Undefined
 from lunora_rx.protocol.wire import decode_wire
-
-RETRY_BASE = 1.0
-RETRY_CAP = 60.0
 
 _PRECONDITION = "OFFLINE_PRECONDITION_FAILED"
 _UNENCODABLE = "OFFLINE_WRITE_UNENCODABLE"
@@ -85,9 +83,7 @@ class ShardWrites:
         wants_another: Whether a flush was asked for while the pass runs.
         is_held: Whether the pass left out writes because nobody has confirmed whose the token is.
         awaits_records: Whether a flush left out writes whose records are not stored yet.
-        retry_at: When to flush again, infinite when never.
-        failed_passes: How many passes in a row brought no verdict.
-        ramp: How far the retries after lost requests have come.
+        retry: When to flush again.
     """
 
     replay: ReplayPass | None = None
@@ -96,9 +92,7 @@ class ShardWrites:
     wants_another: bool = False
     is_held: bool = False
     awaits_records: bool = False
-    retry_at: float = inf
-    failed_passes: int = 0
-    ramp: Ramp = field(default_factory=Ramp)
+    retry: Retry = field(default_factory=Retry)
 
 
 class Writes:
@@ -122,8 +116,7 @@ class Writes:
         self._options = options
         self._calls = calls
         self._shards = shards
-        self._backoff = backoff
-        self._random = random
+        self._waits = Waits(backoff, random)
         self._emit = emit
         self._settle_layers = settle_layers
         self._confirm = confirm
@@ -135,7 +128,7 @@ class Writes:
     @property
     def deadline(self) -> float:
         """When the next retry is due."""
-        return min((state.retry_at for state in self._states.values()), default=inf)
+        return min((state.retry.at for state in self._states.values()), default=inf)
 
     def needs_shard(self, shard: str) -> bool:
         """Tell whether the shard's socket must stay for the sake of a write."""
@@ -227,7 +220,7 @@ class Writes:
         if self.is_hydrating or not self.needs_shard(shard):
             return
         state = self._state(shard)
-        state.retry_at = inf
+        state.retry.at = inf
         if state.replay is not None:
             state.wants_another = True
             return
@@ -247,14 +240,14 @@ class Writes:
     def flush_all(self, now: float, *, cuts_waits: bool = True) -> None:
         """Replay what waits for any shard that is live; ``cuts_waits`` says whether also where a retry is planned."""
         for shard in self.queue.shards():
-            if cuts_waits or self._state(shard).retry_at == inf:
+            if cuts_waits or self._state(shard).retry.at == inf:
                 self.flush_if_open(shard, now)
 
     def handle_deadline(self, now: float) -> None:
         """Retry what is due."""
         for shard, state in list(self._states.items()):
-            if state.retry_at <= now:
-                state.retry_at = inf
+            if state.retry.at <= now:
+                state.retry.at = inf
                 self.flush(shard, now)
 
     def close(self) -> None:
@@ -319,7 +312,7 @@ class Writes:
         self._enqueue(write, now)
         state = self._state(shard)
         # Several that fail together climb the ramp once, and cut no longer wait short.
-        if state.retry_at == inf:
+        if state.retry.at == inf:
             self._schedule(shard, state, [outcome.error], now)
 
     def _pass_gates(self, shard: str, identity: Identity) -> list[Write]:
@@ -372,7 +365,7 @@ class Writes:
         self._file(shard, state, state.replay.receive_batch(slots), now)
 
     def _file(self, shard: str, state: ShardWrites, findings: Findings, now: float) -> None:
-        if findings.settled and not any(map(_is_credential_refusal, findings.reasons)):
+        if findings.settled and not any(map(is_credential_refusal, findings.reasons)):
             self._accept_token(state.identity.token)
         self._remove([write.record for write, _ in findings.settled])
         for write, outcome in findings.settled:
@@ -386,7 +379,7 @@ class Writes:
         self._restamp(replay.kept)
         self.queue.requeue(replay.kept)
         if replay.has_verdict:
-            state.failed_passes, state.ramp = 0, Ramp()
+            state.retry.reset()
         if replay.kept:
             self._schedule(shard, state, replay.reasons, now)
         if state.is_held:
@@ -422,50 +415,22 @@ class Writes:
             else:
                 self._enqueue(write, now)
 
-    def _schedule(self, shard: str, state: ShardWrites, reasons: list[LunoraError | None], now: float) -> None:
-        distinct = self._distinct(state, reasons)
-        if any(reason is not None and reason.code == "IDENTITY_MISMATCH" for reason in distinct):
-            self._confirm(now, is_disputed=True)
-        waits = [self._wait_for(shard, state, reason) for reason in distinct]
-        longest = max((wait for wait in waits if wait is not None), default=None)
-        if longest is not None:
-            state.retry_at = now + longest
-
-    def _distinct(self, state: ShardWrites, reasons: list[LunoraError | None]) -> list[LunoraError | None]:
-        # One pass climbs a ramp by one step, however many writes it kept for the same reason.
-        seen: dict[object, LunoraError | None] = {}
+    def _schedule(self, shard: str, state: ShardWrites, reasons: list[Reason], now: float) -> None:
         for reason in reasons:
-            kind = None if reason is None else (verdict_of(reason), reason.code is None, reason.retry_after)
-            seen.setdefault(kind, reason)
-        if any(reason is None or reason.code is not None for reason in seen.values()):
-            state.failed_passes += 1
-        return list(seen.values())
-
-    def _wait_for(self, shard: str, state: ShardWrites, reason: LunoraError | None) -> float | None:
-        if reason is not None and _is_credential_refusal(reason):
-            self._report_refusal(state.identity.token, reason)
-            if state.identity.token is not None or not self._options.is_cookie_session:
-                return None
-        if reason is not None and reason.retry_after is not None and reason.retry_after > 0:
-            return min(reason.retry_after, RETRY_CAP)
-        if reason is not None and reason.code is None:
-            return self._wait_for_network(shard, state)
-        return self._ramp_delay(state)
+            if is_credential_refusal(reason):
+                assert reason is not None
+                self._report_refusal(state.identity.token, reason)
+        if any(reason is not None and reason.code == "IDENTITY_MISMATCH" for reason in reasons):
+            self._confirm(now, is_disputed=True)
+        is_open, by_itself = self._is_open(shard), self._options.is_cookie_session and state.identity.token is None
+        wait = self._waits.after(state.retry, reasons, is_open=is_open, retries_credential=by_itself)
+        if wait is not None:
+            state.retry.at = now + wait
 
     def _await_confirmation(self, state: ShardWrites, now: float) -> None:
         self._confirm(now, is_disputed=False)
-        state.failed_passes += 1
-        state.retry_at = max(now + self._ramp_delay(state), state.retry_at if state.retry_at < inf else 0.0)
-
-    def _ramp_delay(self, state: ShardWrites) -> float:
-        ceiling: float = min(RETRY_BASE * 2.0 ** min(state.failed_passes - 1, 16), RETRY_CAP)
-        return ceiling * (0.5 + self._random() / 2)
-
-    def _wait_for_network(self, shard: str, state: ShardWrites) -> float | None:
-        if not self._is_open(shard):
-            return None
-        delay, state.ramp = next_delay(self._backoff, state.ramp, self._random())
-        return delay
+        planned = state.retry.at if state.retry.at < inf else now
+        state.retry.at = max(planned, now + self._waits.until_confirmed(state.retry))
 
     def _report_refusal(self, token: str | None, error: LunoraError) -> None:
         # Once a credential, and only while it is still the one in force.
@@ -568,10 +533,6 @@ def _failed_precondition(write: Write) -> QueueError | None:
         failed.__cause__ = error
         return failed
     return QueueError(message, code=_PRECONDITION)
-
-
-def _is_credential_refusal(reason: LunoraError | None) -> bool:
-    return reason is not None and verdict_of(reason) is Verdict.CREDENTIAL
 
 
 def _expected_subject(chunk: list[Write], identity: Identity) -> str | None:
