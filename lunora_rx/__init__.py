@@ -3,6 +3,7 @@
 from lunora_rx.client import LunoraClient
 from lunora_rx.core.backoff import Backoff
 from lunora_rx.core.identity import KEEP
+from lunora_rx.core.polling import Polling
 from lunora_rx.core.snapshot import Snapshot, SnapshotStatus, Status
 from lunora_rx.errors import (
     ClientClosedError,
@@ -55,6 +56,7 @@ __all__ = [
     "MutationSettled",
     "Ok",
     "Phase",
+    "Polling",
     "ProtocolError",
     "QueryRef",
     "QueueError",

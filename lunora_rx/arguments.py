@@ -141,12 +141,6 @@ def check_instance(value: object, kind: type[T], argument: str) -> T:
     return value
 
 
-def check_absent(value: object, argument: str) -> None:
-    """Refuse an argument whose part of the client is still to come."""
-    if value is not None:
-        raise NotImplementedError(f"{argument} is not supported yet; leave it out, or give None")
-
-
 def check_bookmarks(store: Any, argument: str) -> Any:
     """Return a store that has the two methods of a bookmark store."""
     missing = [name for name in ("get", "set") if not callable(getattr(store, name, None))]

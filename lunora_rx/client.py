@@ -15,7 +15,6 @@ from reactivex import Observable
 from reactivex.scheduler.eventloop import AsyncIOThreadSafeScheduler
 
 from lunora_rx.arguments import (
-    check_absent,
     check_bookmarks,
     check_callable,
     check_count,
@@ -63,6 +62,7 @@ from lunora_rx.core.identity import KEEP, Keep
 from lunora_rx.core.local_store import LocalStore
 from lunora_rx.core.multiplexer import CoreOptions, Multiplexer
 from lunora_rx.core.patches import Composition
+from lunora_rx.core.polling import Polling
 from lunora_rx.core.snapshot import Status
 from lunora_rx.core.writes import WriteOptions
 from lunora_rx.driver import Driver, TokenProvider
@@ -89,6 +89,7 @@ Args: TypeAlias = Mapping[str, Any] | None
 _log = logging.getLogger("lunora_rx")
 _MAX_SIZE = 64 * 2**20
 _BACKOFF = Backoff()
+_POLLING = Polling()
 
 
 class LunoraClient:
@@ -119,7 +120,7 @@ class LunoraClient:
         on_storage_error: Takes each ``StorageError``; by default they are logged. What cannot be stored goes on in
             memory.
         storage_version: Version of the application; what another one has stored is dropped, and reported.
-        polling: How to do without WebSockets; not supported yet.
+        polling: How to do without WebSockets, where none can be had; ``None`` never does.
         max_frame_size: Bytes of the largest frame taken.
         max_body_size: Bytes of the largest reply taken.
         linger: Seconds that a live query outlives its last observer.
@@ -133,7 +134,6 @@ class LunoraClient:
         TypeError: An argument is of the wrong type; it is named.
         ValueError: An argument has an unusable value; it is named.
         CodecError: ``connection_context`` cannot be encoded.
-        NotImplementedError: ``polling`` is given.
     """
 
     def __init__(
@@ -157,7 +157,7 @@ class LunoraClient:
         storage: str | os.PathLike[str] | Storage | None = None,
         on_storage_error: Callable[[StorageError], None] | None = None,
         storage_version: str | None = None,
-        polling: None = None,
+        polling: Polling | None = _POLLING,
         max_frame_size: int = _MAX_SIZE,
         max_body_size: int = _MAX_SIZE,
         linger: float = 0.0,
@@ -167,7 +167,6 @@ class LunoraClient:
         transport: Transport | None = None,
         debug: bool = False,
     ) -> None:
-        check_absent(polling, "polling")
         origin = check_origin(url)
         self._origin = origin
         self._last_storage_error = ""
@@ -187,6 +186,7 @@ class LunoraClient:
                 backoff=check_instance(reconnect, Backoff, "reconnect"),
                 linger=check_number(linger, "linger"),
                 context=encode_context(connection_context),
+                polling=None if polling is None else check_instance(polling, Polling, "polling"),
                 auth_base_path=check_path(auth_base_path, "auth_base_path"),
                 cookie_origin=origin if cookie_auth else None,
                 writes=WriteOptions(
@@ -203,6 +203,7 @@ class LunoraClient:
             random.random,
         )
         core.set_auth_token(check_token(auth_token, "auth_token"), check_subject(auth_subject, "auth_subject"), 0.0)
+        core.events.clear()  # who it is from the start is no change
         self._bookmarks = bookmarks
         if bookmarks is not None:
             core.calls.bookmark = check_bookmarks(bookmarks, "bookmarks").get()

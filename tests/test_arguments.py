@@ -8,7 +8,6 @@ import pytest
 
 from lunora_rx import KEEP, UNDEFINED, CodecError
 from lunora_rx.arguments import (
-    check_absent,
     check_bookmarks,
     check_callable,
     check_count,
@@ -119,13 +118,6 @@ def test_size_that_is_none_is_refused(value, kind):
     """Sizes are whole and above zero."""
     with pytest.raises(kind, match="max_body_size"):
         check_count(value, "max_body_size", of="bytes")
-
-
-def test_argument_of_a_part_to_come_is_refused_by_its_name():
-    """Nothing pretends to be durable that is not."""
-    check_absent(None, "storage")
-    with pytest.raises(NotImplementedError, match="storage is not supported yet"):
-        check_absent("./data", "storage")
 
 
 def test_bookmark_store_that_lacks_a_method_is_refused_by_its_name():

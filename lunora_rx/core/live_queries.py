@@ -14,6 +14,7 @@ from lunora_rx.core.results import Change
 from lunora_rx.core.subscriptions import Subscription, Subscriptions
 from lunora_rx.errors import LunoraError, ProtocolError, ServerError
 from lunora_rx.protocol.frames import ErrorFrame, decode_server_frame
+from lunora_rx.protocol.rpc import Accepted, Outcome, Refused
 from lunora_rx.protocol.values import UNDEFINED
 
 Frame: TypeAlias = dict[str, Any]
@@ -60,6 +61,25 @@ class LiveQueries:
     def fail(self, subscription: Subscription, error: LunoraError) -> None:
         """Fail one query; it stays registered."""
         self._publish(subscription, subscription.result.fail(error))
+
+    def receive_poll(self, subscription: Subscription, outcome: Outcome | None, acknowledged: int) -> None:
+        """Apply what was asked over HTTP; ``None`` is an answer that cannot be read, and says nothing."""
+        if outcome is None or self._subscriptions.get(subscription.key) is not subscription:
+            return
+        error = outcome.error if isinstance(outcome, Refused) else outcome.undecodable
+        if error is not None:
+            self.fail(subscription, error)
+            return
+        assert isinstance(outcome, Accepted)
+        change = subscription.result.apply_poll(outcome.value, acknowledged)
+        if self._note is not None:
+            self._note(subscription)
+        self._publish(subscription, change)
+
+    def go_stale(self) -> None:
+        """Note that the server cannot be asked either."""
+        for subscription in self._subscriptions:
+            self._publish(subscription, subscription.result.go_stale())
 
     def forget_socket(self) -> None:
         """Note for every query that the socket is gone; what they show goes stale."""

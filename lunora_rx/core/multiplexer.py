@@ -21,6 +21,7 @@ from lunora_rx.core.events import Event, StatusChanged
 from lunora_rx.core.identity import IdentityChange, Keep
 from lunora_rx.core.offline_queue import Write
 from lunora_rx.core.patches import Composition, Patches
+from lunora_rx.core.polling import Poller, Polling
 from lunora_rx.core.read_cache import ReadCache
 from lunora_rx.core.reads import Reads
 from lunora_rx.core.records import CachedRead, QueuedMutation
@@ -47,6 +48,7 @@ class CoreOptions:
     cookie_origin: str | None = None
     writes: WriteOptions = field(default_factory=WriteOptions)
     auth_base_path: str = "/api/auth"
+    polling: Polling | None = None
 
 
 class Multiplexer:
@@ -89,6 +91,14 @@ class Multiplexer:
             emit=self.events.append,
             settle_layers=self._patches.settle,
             confirm=lambda now, *, is_disputed: self.account.confirm(now, is_disputed=is_disputed),
+        )
+        self.poller = Poller(
+            options.polling,
+            self.sessions,
+            self.calls,
+            identity=lambda: self.writes.identity,
+            acknowledged=lambda: self._patches.acknowledged,
+            went_live=self._note_polled,
         )
         self.account = Account(
             self.sessions,
@@ -150,6 +160,10 @@ class Multiplexer:
         """Return the shard's connection, if it has one."""
         session = self.sessions.get(shard)
         return None if session is None else session.connection
+
+    def is_polled(self, shard: str) -> bool:
+        """Tell whether the shard is polled instead of having a socket, and its server answers."""
+        return self.poller.is_live(shard)
 
     def was_idle_closed(self, shard: str) -> bool:
         """Tell whether the shard's socket was closed because nothing needed it."""
@@ -247,10 +261,11 @@ class Multiplexer:
         """Note that the driver opened the shard's socket, and whether with a token of its own."""
         self.has_more = True
         if shard in self.sessions:
+            self.poller.note_open(shard)
             self.sessions[shard].receive_opened(now, has_token=has_token)
         # Whoever is to be found out first is asked for before anything goes out under their name.
         self._update_status(now)
-        self.writes.flush_if_open(shard, now)
+        self.writes.flush_if_live(shard, now)
 
     def receive_text(self, shard: str, text: str | bytes, now: float) -> None:
         """Apply a frame that arrived on the shard's socket; one of a shard that was given up is ignored."""
@@ -275,6 +290,9 @@ class Multiplexer:
         """Settle a call with its reply, or with why there is none."""
         self.has_more = True
         self.calls.receive_reply(request_id, reply, now)
+        if self.reads is not None:
+            self.reads.arm(now)
+        self._update_status(now)
 
     def handle_deadline(self, now: float) -> None:
         """Do what is due by now, in every shard."""
@@ -284,6 +302,7 @@ class Multiplexer:
                 session.handle_deadline(now)
             if session.is_closed:
                 self._forget(session)
+        self.poller.handle_deadline(now)
         self.writes.handle_deadline(now)
         if self.reads is not None:
             self.reads.handle_deadline(now)
@@ -304,7 +323,14 @@ class Multiplexer:
     def next_deadline(self) -> float:
         """Return when ``handle_deadline`` is due, infinite when never."""
         reads = inf if self.reads is None else self.reads.deadline
-        return min([self.writes.deadline, reads, *(session.deadline for session in self.sessions.values())])
+        return min(
+            [
+                self.writes.deadline,
+                self.poller.deadline,
+                reads,
+                *(session.deadline for session in self.sessions.values()),
+            ]
+        )
 
     def take_events(self) -> list[Event]:
         """Take what happened since the last call, in order; for owners that handle nothing re-entrantly."""
@@ -343,6 +369,7 @@ class Multiplexer:
             introduce=lambda: Connect(self.client_id, context=options.context),
             emit=self.events.append,
             is_needed=lambda: self.writes.needs_shard(shard),
+            note_failure=lambda now: self.poller.note_failure(shard, now),
             ask_subject=self.account.ask_socket,
             receive_subject=self._receive_subject,
             reads=self.reads,
@@ -352,6 +379,10 @@ class Multiplexer:
         cache = ReadCache(version=self._options.writes.version)
         return Reads(cache, lambda: self.writes.identity, self.events.append)
 
+    def _note_polled(self, shard: str, now: float) -> None:
+        self._update_status(now)
+        self.writes.flush_if_live(shard, now)
+
     def _receive_subject(self, question: int, subject: str | None, now: float) -> None:
         self.has_more = True
         self.account.receive_subject(question, subject, now)
@@ -359,6 +390,7 @@ class Multiplexer:
 
     def _forget(self, session: Session) -> None:
         del self.sessions[session.shard]
+        self.poller.stop(session.shard)
         self._frames_received += session.frames_received
         if session.connection.was_ever_connected:
             self._idle_closed.add(session.shard)
@@ -373,7 +405,7 @@ class Multiplexer:
             return
         self.status = status
         self.events.append(StatusChanged(status))
-        if status is Status.CONNECTED and now is not None:
+        if status in (Status.CONNECTED, Status.POLLING) and now is not None:
             self.account.retry(now)
 
     def _evaluate_status(self) -> Status:
@@ -382,6 +414,8 @@ class Multiplexer:
         connections = [session.connection for session in self.sessions.values()]
         if any(connection.is_open for connection in connections):
             return Status.CONNECTED
+        if any(self.poller.is_live(shard) for shard in self.sessions):
+            return Status.POLLING
         if any(type(connection.state) is Connecting for connection in connections):
             return Status.CONNECTING
         return Status.OFFLINE

@@ -18,13 +18,15 @@ class Layer:
     Attributes:
         transform: A pure function from the value below to the value shown; run anew over every base.
         commit_cursor: Where its write landed, once that is known; the layer goes when the base has reached it.
+        ack_mark: Which of all acknowledgements brought the cursor; the layer goes with a poll that began after it.
     """
 
-    __slots__ = ("_report", "commit_cursor", "transform")
+    __slots__ = ("_report", "ack_mark", "commit_cursor", "transform")
 
     def __init__(self, transform: Transform, report: Callable[[Exception], None]) -> None:
         self.transform = transform
         self.commit_cursor: int | None = None
+        self.ack_mark: int | None = None
         self._report = report
 
     def apply(self, value: Any) -> Any:
@@ -49,3 +51,8 @@ def without_reached(layers: tuple[Layer, ...], cursor: int | None) -> tuple[Laye
     if cursor is None or not layers:
         return layers
     return tuple(layer for layer in layers if layer.commit_cursor is None or layer.commit_cursor > cursor)
+
+
+def without_acknowledged(layers: tuple[Layer, ...], acknowledged: int) -> tuple[Layer, ...]:
+    """Return the layers whose writes were not acknowledged before a poll that began at this count."""
+    return tuple(layer for layer in layers if layer.ack_mark is None or layer.ack_mark > acknowledged)

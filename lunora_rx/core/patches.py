@@ -52,9 +52,13 @@ class Patches:
     Args:
         sessions: The shards that are spoken to, as they come and go.
         emit: Takes each event.
+
+    Attributes:
+        acknowledged: How many writes the server has said the position of.
     """
 
     def __init__(self, sessions: Mapping[str, Session], emit: Callable[[Event], None]) -> None:
+        self.acknowledged = 0
         self._sessions = sessions
         self._emit = emit
 
@@ -82,7 +86,8 @@ class Patches:
             self.roll_back(write)
             return
         cursor = outcome.commit_cursor
-        changes = [(each, each.result.confirm(layer, cursor)) for each, layer in write.layers]
+        self.acknowledged += cursor is not None
+        changes = [(each, each.result.confirm(layer, cursor, self.acknowledged)) for each, layer in write.layers]
         self._show(write.record.shard, [each for each, change in changes if change is not Change.NOTHING])
 
     def roll_back(self, write: Write) -> None:

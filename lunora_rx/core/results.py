@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from lunora_rx.core.delta import UNMERGEABLE, is_row_delta, merge_delta
-from lunora_rx.core.optimistic import Layer, fold, without_reached
+from lunora_rx.core.optimistic import Layer, fold, without_acknowledged, without_reached
 from lunora_rx.core.snapshot import Snapshot, SnapshotStatus
 from lunora_rx.errors import CodecError, LunoraError, ProtocolError
 from lunora_rx.protocol.frames import is_epoch, is_position
@@ -166,7 +166,18 @@ class Result:
         self.layers = (*self.layers, layer)
         return Change.STATUS
 
-    def confirm(self, layer: Layer, cursor: int | None) -> Change:
+    def apply_poll(self, base: Any, acknowledged: int) -> Change:
+        """Apply a whole value that came over HTTP; the position to resume from stays where it is.
+
+        ``acknowledged`` counts the acknowledgements before the poll began: it holds those writes.
+        """
+        is_behind, pending = self.is_behind, len(self.layers)
+        self.layers = without_acknowledged(self.layers, acknowledged)
+        change = self._accept(base, None, None, None)
+        self.is_behind = is_behind
+        return Change.STATUS if change is Change.NOTHING and len(self.layers) < pending else change
+
+    def confirm(self, layer: Layer, cursor: int | None, mark: int = 0) -> Change:
         """Note where a layer's write landed: it goes when the base has reached that.
 
         Without a cursor it goes at once, and what it showed stays until the next frame.
@@ -176,7 +187,7 @@ class Result:
         if cursor is None:
             self.layers = tuple(each for each in self.layers if each is not layer)
             return Change.STATUS
-        layer.commit_cursor = cursor
+        layer.commit_cursor, layer.ack_mark = cursor, mark
         return self._keep(without_reached(self.layers, self.cursor))
 
     def roll_back(self, layers: Collection[Layer]) -> Change:

@@ -53,20 +53,20 @@ class Waits:
         self._random = random
 
     def after(
-        self, retry: Retry, reasons: Iterable[Reason], *, is_open: bool, retries_credential: bool
+        self, retry: Retry, reasons: Iterable[Reason], *, is_live: bool, retries_credential: bool
     ) -> float | None:
         """Return the seconds to wait after a try, the longest wait of all; ``None`` if nothing but an event helps.
 
         Args:
             retry: Where the shard stands; it climbs by one step, however many writes were kept for the same reason.
             reasons: Why writes were kept.
-            is_open: Whether the socket is open; if it is not, opening it tries again.
+            is_live: Whether the server can be reached; if not, reaching it tries again.
             retries_credential: Whether a refused credential may be good again by itself.
         """
         distinct = _distinct(reasons)
         if any(reason is None or reason.code is not None for reason in distinct):
             retry.failures += 1
-        waits = [self._after(retry, each, is_open, retries_credential) for each in distinct]
+        waits = [self._after(retry, each, is_live, retries_credential) for each in distinct]
         return max((wait for wait in waits if wait is not None), default=None)
 
     def until_confirmed(self, retry: Retry) -> float:
@@ -74,14 +74,14 @@ class Waits:
         retry.failures += 1
         return self._on_ramp(retry)
 
-    def _after(self, retry: Retry, reason: Reason, is_open: bool, retries_credential: bool) -> float | None:
+    def _after(self, retry: Retry, reason: Reason, is_live: bool, retries_credential: bool) -> float | None:
         if is_credential_refusal(reason) and not retries_credential:
             return None
         if reason is not None and reason.retry_after is not None and reason.retry_after > 0:
             return min(reason.retry_after, RETRY_CAP)
         if reason is None or reason.code is not None:
             return self._on_ramp(retry)
-        if not is_open:
+        if not is_live:
             return None
         delay, retry.ramp = next_delay(self._backoff, retry.ramp, self._random())
         return delay

@@ -20,6 +20,7 @@ from lunora_rx.core.subscriptions import Subscription, Subscriptions
 from lunora_rx.errors import CodecError, ProtocolError, TransportError
 from lunora_rx.protocol.endpoints import CLOSE_TOKEN_EXPIRED, CLOSE_TOO_BIG, PING, PONG
 from lunora_rx.protocol.frames import SERVER_FRAMES, Connect, Identity, decode_server_frame, encode_frame
+from lunora_rx.protocol.rpc import Outcome
 from lunora_rx.protocol.text import may_hold_tag, parse
 
 IDLE_CLOSE_AFTER = 5.0
@@ -56,6 +57,7 @@ class Session:
         introduce: Callable[[], Connect],
         emit: Callable[[Event], None],
         is_needed: Callable[[], bool] = lambda: False,
+        note_failure: Callable[[float], None] = lambda now: None,
         ask_subject: Callable[[], int] = int,
         receive_subject: Callable[[int, str | None, float], None] = lambda question, subject, now: None,
         reads: Reads | None = None,
@@ -71,6 +73,7 @@ class Session:
         self._introduce = introduce
         self._emit = emit
         self._is_needed = is_needed
+        self._note_failure = note_failure
         self._ask_subject = ask_subject
         self._receive_subject = receive_subject
         self._question = 0
@@ -185,6 +188,8 @@ class Session:
         """Note that the socket, or the attempt to open it, is gone; a new attempt is planned."""
         if not self.connection.can(Trigger.LOST):
             return
+        if not self.connection.is_open:
+            self._note_failure(now)
         if code == CLOSE_TOKEN_EXPIRED:
             self._emit(TokenExpired(self.shard))
         if code == CLOSE_TOO_BIG:
@@ -196,6 +201,19 @@ class Session:
         self._queries.forget_socket()
         self._check_idle(now)
         self._reschedule()
+
+    def receive_poll(self, subscription: Subscription, outcome: Outcome | None, acknowledged: int) -> None:
+        """Apply what one live query was answered over HTTP, unless a socket has been opened since."""
+        if self.connection.is_open:
+            return
+        if self._reads is not None:
+            # Whose value this is, the bearer of the request says.
+            self.stamp = self._reads.stamp(has_token=False)
+        self._queries.receive_poll(subscription, outcome, acknowledged)
+
+    def go_stale(self) -> None:
+        """Note that the server cannot be asked over HTTP either."""
+        self._queries.go_stale()
 
     def forget_values(self) -> None:
         """Take every value off the screen: it belongs to somebody else."""

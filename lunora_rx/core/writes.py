@@ -51,6 +51,10 @@ class Shards(Protocol):
         """Return the shard's connection, if it has one."""
         ...
 
+    def is_polled(self, shard: str) -> bool:
+        """Tell whether the shard is polled instead of having a socket, and its server answers."""
+        ...
+
     def was_idle_closed(self, shard: str) -> bool:
         """Tell whether the shard's socket was closed because nothing needed it."""
         ...
@@ -178,7 +182,7 @@ class Writes:
         for shard in shards:
             # Nothing else is a reason to flush: what waits may wait for a retry, or for another credential.
             if self._state(shard).awaits_records:
-                self.flush_if_open(shard, now)
+                self.flush_if_live(shard, now)
 
     def refuse_stored(self, mutation_id: str, error: LunoraError, now: float) -> None:
         """Give a write up whose record can never be stored."""
@@ -189,7 +193,7 @@ class Writes:
         self._reject(write, QueueError(message, code=_UNENCODABLE))
         self._announce()
         if self._state(write.record.shard).awaits_records:
-            self.flush_if_open(write.record.shard, now)
+            self.flush_if_live(write.record.shard, now)
         self._forget_done(write.record.shard)
 
     def hydrate(self, records: Iterable[QueuedMutation], client_id: str, now: float) -> None:
@@ -213,7 +217,7 @@ class Writes:
             self._release_composed(client_id, now)
         for shard in self.queue.shards():
             self._shards.connect(shard, now)
-            self.flush_if_open(shard, now)
+            self.flush_if_live(shard, now)
 
     def flush(self, shard: str, now: float) -> None:
         """Replay what waits for a shard; while a pass runs, another follows it."""
@@ -232,16 +236,16 @@ class Writes:
         self._progress.begin(state.replay.size)
         self._send_chunk(shard, state, now)
 
-    def flush_if_open(self, shard: str, now: float) -> None:
-        """Replay what waits for a shard, if its socket is open."""
-        if self._is_open(shard):
+    def flush_if_live(self, shard: str, now: float) -> None:
+        """Replay what waits for a shard, if its socket is open, or its server answers polls."""
+        if self._is_live(shard):
             self.flush(shard, now)
 
     def flush_all(self, now: float, *, cuts_waits: bool = True) -> None:
         """Replay what waits for any shard that is live; ``cuts_waits`` says whether also where a retry is planned."""
         for shard in self.queue.shards():
             if cuts_waits or self._state(shard).retry.at == inf:
-                self.flush_if_open(shard, now)
+                self.flush_if_live(shard, now)
 
     def handle_deadline(self, now: float) -> None:
         """Retry what is due."""
@@ -267,7 +271,7 @@ class Writes:
     def _must_queue(self, shard: str) -> bool:
         if not self._can_queue(shard):
             return False
-        is_down = not self._shards.was_idle_closed(shard) and not self._is_open(shard)
+        is_down = not self._shards.was_idle_closed(shard) and not self._is_live(shard)
         return is_down or self.queue.has_shard(shard)
 
     def _can_queue(self, shard: str) -> bool:
@@ -275,9 +279,9 @@ class Writes:
         was_connected = connection is not None and connection.was_ever_connected
         return was_connected or self._shards.was_idle_closed(shard) or self._options.queues_before_first_connect
 
-    def _is_open(self, shard: str) -> bool:
+    def _is_live(self, shard: str) -> bool:
         connection = self._shards.connection_of(shard)
-        return connection is not None and connection.is_open
+        return (connection is not None and connection.is_open) or self._shards.is_polled(shard)
 
     def _enqueue(self, write: Write, now: float) -> None:
         write.was_queued = True
@@ -406,7 +410,7 @@ class Writes:
             # Sent at once, side by side, they could overtake each other.
             for write in waiting:
                 self._enqueue(write, now)
-            self.flush_if_open(shard, now)
+            self.flush_if_live(shard, now)
             return
         for write in waiting:
             # Who is signed in may have changed meanwhile: what is not theirs goes through the gate of a pass.
@@ -422,8 +426,8 @@ class Writes:
                 self._report_refusal(state.identity.token, reason)
         if any(reason is not None and reason.code == "IDENTITY_MISMATCH" for reason in reasons):
             self._confirm(now, is_disputed=True)
-        is_open, by_itself = self._is_open(shard), self._options.is_cookie_session and state.identity.token is None
-        wait = self._waits.after(state.retry, reasons, is_open=is_open, retries_credential=by_itself)
+        is_live, by_itself = self._is_live(shard), self._options.is_cookie_session and state.identity.token is None
+        wait = self._waits.after(state.retry, reasons, is_live=is_live, retries_credential=by_itself)
         if wait is not None:
             state.retry.at = now + wait
 
