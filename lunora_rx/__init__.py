@@ -35,6 +35,7 @@ from lunora_rx.rx.interop import observable_to_aiter
 from lunora_rx.rx.live_query import LiveQuery
 from lunora_rx.rx.mutations import MutationSettled, ReplayProgress
 from lunora_rx.rx.user import UserObservable
+from lunora_rx.rx.whispers import Whisper
 from lunora_rx.storage import Storage
 
 __version__ = "0.1.0"
@@ -76,6 +77,7 @@ __all__ = [
     "User",
     "UserObservable",
     "UserStatus",
+    "Whisper",
     "WireBigInt",
     "WireBytes",
     "WireDate",

@@ -69,6 +69,15 @@ def check_text(text: object, argument: str) -> str:
     return text
 
 
+def check_topic(topic: object) -> str:
+    """Return the name of a topic."""
+    if not isinstance(topic, str):
+        raise TypeError(f"topic is a string, not {type(topic).__name__}")
+    if not topic:
+        raise ValueError("topic is a name, and not empty")
+    return topic
+
+
 def check_path(path: object, argument: str) -> str:
     """Return the path of a URL, without a slash at its end."""
     text = check_header_text(path, argument)

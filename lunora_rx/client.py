@@ -12,6 +12,8 @@ from typing import Any, Self, TypeAlias, TypeVar, overload
 
 import aiohttp
 from reactivex import Observable
+from reactivex.abc import DisposableBase
+from reactivex.disposable import Disposable
 from reactivex.scheduler.eventloop import AsyncIOThreadSafeScheduler
 
 from lunora_rx.arguments import (
@@ -28,6 +30,7 @@ from lunora_rx.arguments import (
     check_text,
     check_token,
     check_token_provider,
+    check_topic,
     encode_args,
     encode_context,
     show_url,
@@ -56,6 +59,8 @@ from lunora_rx.core.events import (
     UserStateChanged,
     ValueChanged,
     ValuesRevoked,
+    WhisperDropped,
+    WhisperReceived,
 )
 from lunora_rx.core.events import MutationSettled as MutationSettledEvent
 from lunora_rx.core.identity import KEEP, Keep
@@ -73,13 +78,15 @@ from lunora_rx.protocol.endpoints import check_origin, check_ws_url, websocket_b
 from lunora_rx.protocol.rpc import MAX_BATCH_ENTRIES, UNBATCHABLE_PREFIXES, Accepted, Outcome, Refused, RpcCall
 from lunora_rx.protocol.session_probe import User
 from lunora_rx.protocol.values import UNDEFINED
+from lunora_rx.protocol.wire import encode_wire
 from lunora_rx.rx.cache import Query, SharedCache
 from lunora_rx.rx.calls import Call, Failed, Mutation, Ok, Slot, result_of
 from lunora_rx.rx.following import FollowingSource
 from lunora_rx.rx.live_query import CachedSource, LiveQuery
 from lunora_rx.rx.mutations import Mutations, MutationSettled, ReplayProgress
-from lunora_rx.rx.subject import Latest, Signal
+from lunora_rx.rx.subject import Latest, Signal, once
 from lunora_rx.rx.user import UserObservable
+from lunora_rx.rx.whispers import Whisper, Whispers
 from lunora_rx.storage import Storage, StorageWorker, open_directory
 from lunora_rx.transport.aiohttp_transport import AiohttpTransport
 
@@ -228,6 +235,7 @@ class LunoraClient:
             path_of=partial(function_path, kind="query", method="cache.get()"),
             inspects=debug,
         )
+        self._whispers = Whispers(self._driver, self._report)
         self._status = Latest(Status.IDLE, self._report)
         self._token_expired: Signal[str | None] = Signal(self._report)
         self._identity_changed: Signal[IdentityChanged] = Signal(self._report)
@@ -264,6 +272,7 @@ class LunoraClient:
             return
         self._driver.check_loop("aclose()")
         self._cache.complete()
+        self._whispers.complete()
         try:
             await self._driver.aclose()
         finally:
@@ -516,6 +525,43 @@ class LunoraClient:
         self._calls[request_id] = call
         return call
 
+    def whispers(self, topic: str, *, shard: str | None = None) -> Observable[Whisper]:
+        """Return what other clients tell a topic: ``Whisper`` values, while somebody watches.
+
+        Best effort: nothing is stored, replayed or acknowledged, and one's own whispers are not among them.
+        """
+        self._driver.check_open("whispers()")
+        return self._whispers.topic(check_topic(topic), check_shard(shard))
+
+    def whisper(self, topic: str, data: Any = None, *, shard: str | None = None) -> None:
+        """Tell the other clients of a topic something; without an open socket it is dropped.
+
+        Raises:
+            CodecError: ``data`` cannot be encoded; ``path`` says where.
+            ClientClosedError: The client is closed.
+        """
+        self._driver.enter("whisper()")
+        self._driver.whisper(check_topic(topic), encode_wire(data, root="data"), check_shard(shard))
+
+    def presence(self, context: Any, *, shard: str | None = None) -> DisposableBase:
+        """Say something of this client to the server for as long as it is held, such as the page that it shows.
+
+        It goes with the ``connect`` frame; the newest that is held counts, else ``connection_context``. It opens
+        no socket by itself.
+
+        Returns:
+            What releases it; a context manager too. Releasing twice does nothing.
+
+        Raises:
+            CodecError: ``context`` cannot be encoded; ``path`` says where.
+            ClientClosedError: The client is closed.
+        """
+        self._driver.enter("presence()")
+        name, driver = check_shard(shard), self._driver
+        number = driver.hold_context(encode_wire(context, root="context"), name)
+        release = once(lambda: driver.release_context(number, name))
+        return Disposable(lambda: driver.call_on_loop(release))
+
     def set_auth_token(self, token: str | None, subject: str | Keep | None = KEEP) -> None:
         """Use another bearer for HTTP calls from now on; sockets are not touched.
 
@@ -601,6 +647,8 @@ class LunoraClient:
             PendingChanged: self._mutations.show_pending,
             TransformFailed: self._mutations.show_failed_transform,
             CredentialRefused: lambda event: self._token_expired.emit(None),
+            WhisperReceived: self._whispers.publish,
+            WhisperDropped: _note_dropped_whisper,
             ReplayProgressed: self._mutations.show_progress,
             AuthTokenChanged: lambda event: self._auth_token_changed.emit(None),
             ValuesRevoked: lambda event: self._cache.revoke(),
@@ -669,6 +717,10 @@ class LunoraClient:
             self._on_error(error)
         except Exception as second:
             _log.error("on_error itself raised %s", type(second).__name__, exc_info=second)
+
+
+def _note_dropped_whisper(event: WhisperDropped) -> None:
+    _log.warning("shard %r: a whisper to %r cannot be read: %s", event.shard, event.topic, event.reason)
 
 
 def _warn_of_dispute(event: IdentityDisputed) -> None:

@@ -216,6 +216,30 @@ class Driver:
         self.core.refresh(key, shard, self._now())
         self._drain()
 
+    def join_topic(self, topic: str, shard: str) -> None:
+        """Listen to whispers of a topic."""
+        self._apply(lambda now: self.core.join_topic(topic, shard, now))
+
+    def leave_topic(self, topic: str, shard: str) -> None:
+        """Listen no more; nothing after the end of the client."""
+        if not self._is_closed:
+            self._apply(lambda now: self.core.leave_topic(topic, shard, now))
+
+    def whisper(self, topic: str, data: Any, shard: str) -> None:
+        """Tell the others of a topic something, if the socket is open."""
+        self._apply(lambda now: self.core.whisper(topic, data, shard, now))
+
+    def hold_context(self, context: Any, shard: str) -> int:
+        """Say this of ourselves until it is released; return its number."""
+        number = self.core.hold_context(context, shard, self._now())
+        self._drain()
+        return number
+
+    def release_context(self, number: int, shard: str) -> None:
+        """Say it no more; nothing after the end of the client."""
+        if not self._is_closed:
+            self._apply(lambda now: self.core.release_context(number, shard, now))
+
     def call(self, call: RpcCall, *, timeout: float) -> int:
         """Make a call; its outcome comes as an event with the number returned."""
         request_id = self.core.call(call, timeout=timeout)

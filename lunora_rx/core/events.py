@@ -264,6 +264,25 @@ class UserStateChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class WhisperReceived:
+    """Another member told a topic something."""
+
+    shard: str
+    topic: str
+    data: Any
+    sender: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class WhisperDropped:
+    """What another member told a topic cannot be read. The reason holds none of it."""
+
+    shard: str
+    topic: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class FrameIgnored:
     """A frame was unusable; it harmed nothing. The reason holds none of its payload."""
 
@@ -303,5 +322,7 @@ Event: TypeAlias = (
     | IdentityDisputed
     | UserHeard
     | UserStateChanged
+    | WhisperReceived
+    | WhisperDropped
     | FrameIgnored
 )

@@ -17,6 +17,7 @@ from lunora_rx.core.account import Account
 from lunora_rx.core.backoff import Backoff
 from lunora_rx.core.calls import Calls, HttpRequest
 from lunora_rx.core.connection import Connecting, Connection, Timing
+from lunora_rx.core.contexts import Contexts
 from lunora_rx.core.events import Event, StatusChanged
 from lunora_rx.core.identity import IdentityChange, Keep
 from lunora_rx.core.offline_queue import Write
@@ -77,6 +78,7 @@ class Multiplexer:
         self.events: list[Event] = []
         self.has_more = False
         self._subscription_count = 0
+        self._contexts: dict[str, Contexts] = {}
         self._idle_closed: set[str] = set()
         self._frames_received = 0
         self.calls = Calls(origin=options.cookie_origin, emit=self.events.append)
@@ -145,6 +147,48 @@ class Multiplexer:
         """Return a subscription that is asked for at present."""
         session = self.sessions.get(shard)
         return session.subscriptions.get(key) if session else None
+
+    def join_topic(self, topic: str, shard: str, now: float) -> None:
+        """Listen to whispers of a topic."""
+        self.has_more = True
+        self._session(shard).join_topic(topic, now)
+        self._update_status(now)
+
+    def leave_topic(self, topic: str, shard: str, now: float) -> None:
+        """Listen to a topic no more; nothing where nobody did."""
+        self.has_more = True
+        if shard in self.sessions:
+            self.sessions[shard].leave_topic(topic, now)
+
+    def whisper(self, topic: str, data: Any, shard: str, now: float) -> None:
+        """Tell the others of a topic something, in wire form; without an open socket it is dropped."""
+        self.has_more = True
+        if shard in self.sessions:
+            self.sessions[shard].whisper(topic, data, now)
+
+    def hold_context(self, context: Any, shard: str, now: float) -> int:
+        """Say this of ourselves until it is released, in wire form; return its number."""
+        contexts = self._contexts_of(shard)
+        before = contexts.effective
+        number = contexts.hold(context)
+        self._say_context(shard, before, now)
+        return number
+
+    def release_context(self, number: int, shard: str, now: float) -> None:
+        """Say it no more."""
+        contexts = self._contexts_of(shard)
+        before = contexts.effective
+        contexts.release(number)
+        self._say_context(shard, before, now)
+
+    def _contexts_of(self, shard: str) -> Contexts:
+        return self._contexts.setdefault(shard, Contexts(self._options.context))
+
+    def _say_context(self, shard: str, before: Any, now: float) -> None:
+        session = self.sessions.get(shard)
+        if session is not None:
+            self.has_more = True
+            session.say_context(now, is_news=self._contexts_of(shard).effective is not before)
 
     def call(self, call: RpcCall, *, timeout: float) -> int:
         """Compose a call; its number comes back with its outcome."""
@@ -366,7 +410,8 @@ class Multiplexer:
             shard,
             Connection(options.timing, options.backoff, self._random, was_ever_connected=was_ever_connected),
             Subscriptions(self._new_subscription_id, linger=options.linger),
-            introduce=lambda: Connect(self.client_id, context=options.context),
+            introduce=lambda context: Connect(self.client_id, context=context),
+            contexts=self._contexts_of(shard),
             emit=self.events.append,
             is_needed=lambda: self.writes.needs_shard(shard),
             note_failure=lambda now: self.poller.note_failure(shard, now),

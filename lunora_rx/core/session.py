@@ -6,22 +6,26 @@ Source: ``docs/protocol.md``, sections "WebSocket" and "Live queries".
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from math import inf
 from typing import Any
 
 from lunora_rx.core.connection import Closed, Connection, Due, Idle, Trigger
+from lunora_rx.core.contexts import Contexts
 from lunora_rx.core.events import CloseSocket, Event, FrameIgnored, OpenSocket, SubscriptionClosed, TokenExpired
 from lunora_rx.core.live_queries import Handler, LiveQueries
 from lunora_rx.core.pacing import CONCURRENCY, Pacing
 from lunora_rx.core.read_cache import Stamp
 from lunora_rx.core.reads import Reads
 from lunora_rx.core.subscriptions import Subscription, Subscriptions
+from lunora_rx.core.topics import Topics
 from lunora_rx.errors import CodecError, ProtocolError, TransportError
 from lunora_rx.protocol.endpoints import CLOSE_TOKEN_EXPIRED, CLOSE_TOO_BIG, PING, PONG
 from lunora_rx.protocol.frames import SERVER_FRAMES, Connect, Identity, decode_server_frame, encode_frame
 from lunora_rx.protocol.rpc import Outcome
 from lunora_rx.protocol.text import may_hold_tag, parse
+from lunora_rx.protocol.values import UNDEFINED
 
 IDLE_CLOSE_AFTER = 5.0
 CLOSE_NORMAL = 1000
@@ -54,7 +58,8 @@ class Session:
         connection: Connection,
         subscriptions: Subscriptions,
         *,
-        introduce: Callable[[], Connect],
+        introduce: Callable[[Any], Connect],
+        contexts: Contexts | None = None,
         emit: Callable[[Event], None],
         is_needed: Callable[[], bool] = lambda: False,
         note_failure: Callable[[float], None] = lambda now: None,
@@ -76,7 +81,9 @@ class Session:
         self._note_failure = note_failure
         self._ask_subject = ask_subject
         self._receive_subject = receive_subject
-        self._question = 0
+        self._questions: deque[int] = deque()
+        self._contexts = contexts or Contexts(UNDEFINED)
+        self._topics = Topics(shard, emit, self._send_if_open)
         self._reads = reads
         self._queries = LiveQueries(
             shard, subscriptions, emit, self._ask_again, note=None if reads is None else self._note
@@ -84,6 +91,7 @@ class Session:
         self._handlers: Mapping[str, Handler] = {
             **dict.fromkeys(SERVER_FRAMES, _receive_unasked),
             **self._queries.handlers,
+            **self._topics.handlers,
             "identity": self._receive_identity,
         }
         self._pacing = Pacing()
@@ -130,6 +138,31 @@ class Session:
             self._end([subscription], now)
         self._reschedule()
 
+    def join_topic(self, topic: str, now: float) -> None:
+        """Listen to whispers of a topic."""
+        self._topics.join(topic)
+        self._idle_at = inf
+        self.connect(now)
+
+    def leave_topic(self, topic: str, now: float) -> None:
+        """Listen to a topic no more."""
+        self._topics.leave(topic)
+        self._check_idle(now)
+        self._reschedule()
+
+    def whisper(self, topic: str, data: Any, now: float) -> None:
+        """Tell the others of a topic something, in wire form, if the socket is open."""
+        self._topics.whisper(topic, data)
+        self._check_idle(now)
+        self._reschedule()
+
+    def say_context(self, now: float, *, is_news: bool) -> None:
+        """Note that a context was held or released, and tell an open socket if another one counts now."""
+        if is_news and self.connection.is_open:
+            self._introduce_ourselves()
+        self._check_idle(now)
+        self._reschedule()
+
     def refresh(self, key: str, now: float) -> None:
         """Ask for a query's whole value again, also for one that was left out as too large."""
         subscription = self.subscriptions.get(key)
@@ -148,13 +181,14 @@ class Session:
         self.connection.opened(now)
         if self._reads is not None:
             self.stamp = self._reads.stamp(has_token=has_token)
-        self._question = self._ask_subject()
-        self.frames.append(encode_frame(self._introduce()))
+        self._questions.clear()
+        self._introduce_ourselves()
         waiting = [each.id for each in self.subscriptions if not each.is_oversized]
         self._pacing = Pacing(waiting, concurrency=1 if self._searches_oversized else CONCURRENCY)
         self._pace(now)
         self.frames += self._unsubscribes
         self._unsubscribes = []
+        self.frames += self._topics.frames_on_open()
         self._check_idle(now)
         self._reschedule()
 
@@ -282,6 +316,15 @@ class Session:
         assert self._reads is not None
         self._reads.note(subscription, self.stamp)
 
+    def _send_if_open(self, text: str) -> bool:
+        if self.connection.is_open:
+            self.frames.append(text)
+        return self.connection.is_open
+
+    def _introduce_ourselves(self) -> None:
+        self._questions.append(self._ask_subject())
+        self.frames.append(encode_frame(self._introduce(self._contexts.effective)))
+
     def _send_subscribe(self, subscription: Subscription) -> None:
         subscription.was_sent = True
         self.frames.append(subscription.encode_subscribe())
@@ -343,7 +386,7 @@ class Session:
     def _close_idle(self, now: float) -> None:
         # What still needs the socket does not say when it ends, so the question is put again.
         self._idle_at = inf
-        if self._is_needed():
+        if self._is_needed() or self._topics.is_needed or self._contexts.is_needed:
             self._check_idle(now)
             return
         self.close()
@@ -357,7 +400,9 @@ class Session:
         identity = decode_server_frame(frame)
         assert isinstance(identity, Identity)
         self.subject = identity.subject
-        self._receive_subject(self._question, identity.subject, self.connection.last_frame_at)
+        # Answers come in the order of the questions; one too many answers none.
+        if self._questions:
+            self._receive_subject(self._questions.popleft(), identity.subject, self.connection.last_frame_at)
 
     def _ignore(self, reason: str) -> None:
         self._emit(FrameIgnored(self.shard, reason))

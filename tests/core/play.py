@@ -53,7 +53,7 @@ class PlayedSession:
             shard,
             Connection(timing or Timing(), backoff, random),
             Subscriptions(self._new_id, linger=linger),
-            introduce=lambda: Connect("client-1"),
+            introduce=lambda context: Connect("client-1", context=context),
             emit=self._events.append,
             is_needed=is_needed,
         )
