@@ -695,6 +695,7 @@ class LunoraClient:
 
     def _tell_storage_error(self, error: StorageError) -> None:
         # Said on the storage's thread, of what was found damaged.
+        error.data = error.data or {"operation": "load", "mutation_id": None}
         self._driver.call_on_loop(lambda: self._report_storage_error(error))
 
     def _report_storage_error(self, error: StorageError) -> None:

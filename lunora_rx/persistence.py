@@ -34,6 +34,7 @@ Thread: TypeAlias = StorageThread[QueuedMutation, CachedRead]
 OpenStorage: TypeAlias = Callable[[Callable[..., object], Callable[[], object]], Thread]
 Apply: TypeAlias = Callable[[Callable[[float], object]], None]
 
+START_TIMEOUT = 10.0
 CLOSE_TIMEOUT = 5.0
 
 _log = logging.getLogger("lunora_rx")
@@ -77,6 +78,7 @@ class Persistence:
         self._report = report
         self._thread: Thread
         self._loop: asyncio.AbstractEventLoop
+        self._late: asyncio.TimerHandle
         self._stored: list[str] = []
         self._is_over = False
         self.has_started = asyncio.Event()
@@ -101,6 +103,7 @@ class Persistence:
         self._thread = self._open_storage(loop.call_soon_threadsafe, self.look_again)
         self._thread.submit(self._read_start, self._receive_start)
         self._thread.submit(self._thread.queue.load, self._receive_queue)
+        self._late = loop.call_later(START_TIMEOUT, self._start_without)
 
     def look_again(self) -> None:
         """Take over what another process has left since, or what could not be read before."""
@@ -111,11 +114,14 @@ class Persistence:
         """Remember a newer bookmark, where there is a store for it."""
         bookmarks = self._thread.bookmarks
         if bookmarks is not None:
-            self._thread.submit(partial(bookmarks.set, event.bookmark), self._failure_of("keep the bookmark"))
+            self._thread.submit(
+                partial(bookmarks.set, event.bookmark), self._failure_of("replace", "keep the bookmark")
+            )
 
     async def finish(self) -> None:
         """Take nothing more, and wait until everything is written; a disk that hangs is left behind."""
         self._is_over = True
+        self._late.cancel()
         done: asyncio.Future[None] = self._loop.create_future()
         self._thread.finish(lambda *_: None if done.done() else done.set_result(None))
         try:
@@ -140,10 +146,20 @@ class Persistence:
                 found.failures.append((what, error))
         return found
 
+    def _start_without(self) -> None:
+        if not self.has_started.is_set() and not self._is_over:
+            self._fail("load", "read the storage in time", TimeoutError(f"no answer within {START_TIMEOUT:g} s"))
+            self._begin(_Start())
+
     def _receive_start(self, found: _Start, error: Exception | None) -> None:
         assert error is None, "failures are among what was found"
         for what, failure in found.failures:
-            self._fail(what, failure)
+            self._fail("load", what, failure)
+        if not self._is_over:
+            self._begin(found)
+
+    def _begin(self, found: _Start) -> None:
+        self._late.cancel()
         core = self._core
         core.learn_client_id(core.client_id or found.client_id or self._new_client_id())
         core.calls.bookmark = core.calls.bookmark or found.bookmark
@@ -152,13 +168,13 @@ class Persistence:
 
     def _receive_queue(self, records: Iterable[QueuedMutation] | None, error: Exception | None) -> None:
         if error is not None:
-            self._fail("load the queue", error)
+            self._fail("load", "load the queue", error)
         self.has_loaded.set()
         self._apply(lambda now: self._core.hydrate(records or (), now))
 
     def _receive_found(self, records: list[QueuedMutation] | None, error: Exception | None) -> None:
         if error is not None:
-            self._fail("look for more in the queue", error)
+            self._fail("load", "look for more in the queue", error)
         if records and not self._is_over:
             self._apply(lambda now: self._core.hydrate(records, now))
 
@@ -169,7 +185,7 @@ class Persistence:
 
     def _note_stored(self, mutation_id: str, _: object, error: Exception | None) -> None:
         if error is not None:
-            self._fail("append to the queue", error, mutation_id)
+            self._fail("append", "append to the queue", error, mutation_id)
         if self._is_over:
             return
         if isinstance(error, StorageError) and not error.transient:
@@ -188,11 +204,13 @@ class Persistence:
 
     def _remove(self, event: RemoveRecords) -> None:
         remove = partial(self._thread.queue.remove, event.mutation_ids)
-        self._thread.submit_write(remove, self._failure_of("remove from the queue"))
+        self._thread.submit_write(remove, self._failure_of("remove", "remove from the queue"))
 
     def _replace(self, event: ReplaceRecord) -> None:
         replace = partial(self._thread.queue.replace, event.record)
-        self._thread.submit_write(replace, self._failure_of("replace in the queue", event.record.mutation_id))
+        self._thread.submit_write(
+            replace, self._failure_of("replace", "replace in the queue", event.record.mutation_id)
+        )
 
     def _report_stale(self, event: StaleRecordsDropped) -> None:
         for record in event.records:
@@ -200,34 +218,36 @@ class Persistence:
                 f"dropped the queued write {record.mutation_id!r} of {record.function_path!r}:"
                 f" it is of storage version {record.version!r}"
             )
-            self._fail("load the queue", StorageError(message), record.mutation_id)
+            self._fail("load", "load the queue", StorageError(message), record.mutation_id)
 
     def _store_reads(self, event: StoreReads) -> None:
         if (cache := self._thread.cache) is not None:
             put = partial(_put, cache, event.reads)
-            self._thread.submit(put, self._failure_of("write the cache"))
+            self._thread.submit(put, self._failure_of("replace", "write the cache"))
 
     def _forget_reads(self, event: ForgetReads) -> None:
         if (cache := self._thread.cache) is not None:
-            self._thread.submit(partial(cache.remove, event.keys), self._failure_of("write the cache"))
+            self._thread.submit(partial(cache.remove, event.keys), self._failure_of("remove", "write the cache"))
 
     def _clear_reads(self, event: ClearReads) -> None:
         if (cache := self._thread.cache) is not None:
-            self._thread.submit(partial(_clear, cache), self._failure_of("write the cache"))
+            self._thread.submit(partial(_clear, cache), self._failure_of("clear", "write the cache"))
 
-    def _failure_of(self, what: str, mutation_id: str | None = None) -> Callable[[object, Exception | None], None]:
+    def _failure_of(
+        self, operation: str, what: str, mutation_id: str | None = None
+    ) -> Callable[[object, Exception | None], None]:
         def note(_: object, error: Exception | None) -> None:
             if error is not None:
-                self._fail(what, error, mutation_id)
+                self._fail(operation, what, error, mutation_id)
 
         return note
 
-    def _fail(self, what: str, error: Exception, mutation_id: str | None = None) -> None:
+    def _fail(self, operation: str, what: str, error: Exception, mutation_id: str | None = None) -> None:
         message = str(error) if isinstance(error, StorageError) else f"cannot {what}: {type(error).__name__}: {error}"
         failure = StorageError(
             message,
             transient=getattr(error, "transient", True),
-            data={"operation": what, "mutation_id": mutation_id},
+            data={"operation": operation, "mutation_id": mutation_id},
         )
         failure.__cause__ = error
         self._report(failure)

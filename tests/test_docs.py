@@ -1,7 +1,8 @@
-"""docs/protocol.md: what the code says about it, and what it says about the code."""
+"""docs/protocol.md and docs/guarantees.md: what the code says about them, and what they say about code and tests."""
 
 from __future__ import annotations
 
+import ast
 import inspect
 import json
 import re
@@ -10,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from lunora_rx import LunoraClient
-from lunora_rx.core import connection, pacing, session
+from lunora_rx import LunoraClient, Phase
+from lunora_rx.core import connection, pacing, polling, read_cache, retry, session
 from lunora_rx.core.backoff import Backoff
 from lunora_rx.core.delta import merge_delta
 from lunora_rx.devserver.refusals import status_of
@@ -22,9 +23,11 @@ from lunora_rx.protocol.text import loads
 
 ROOT = Path(__file__).parents[1]
 PROTOCOL = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
+GUARANTEES = (ROOT / "docs" / "guarantees.md").read_text(encoding="utf-8")
 
 _MENTION = re.compile(r"docs/protocol\.md`*,? sections?\b")
 _REFERENCE = re.compile(r'docs/protocol\.md`*,? sections? ("[^"]+"(?:(?:,| and|, and) "[^"]+")*)')
+_TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -41,12 +44,17 @@ def headings(document: str) -> list[str]:
     return re.findall(r"^#+ (.+)$", _FENCE.sub("", document), re.MULTILINE)
 
 
-def section(name: str) -> str:
+def anchors(document: str) -> set[str]:
+    """Return what the headings of a document are linked to by."""
+    return {re.sub(r"[^\w\- ]", "", name.lower()).replace(" ", "-") for name in headings(document)}
+
+
+def section(name: str, document: str = PROTOCOL) -> str:
     """Return the text under a heading, up to the next one of its level or above."""
     level, start = next(
-        (len(each[1]), each.end()) for each in re.finditer(r"^(#+) (.+)$", PROTOCOL, re.MULTILINE) if each[2] == name
+        (len(each[1]), each.end()) for each in re.finditer(r"^(#+) (.+)$", document, re.MULTILINE) if each[2] == name
     )
-    return re.split(rf"^#{{1,{level}}} ", PROTOCOL[start:], maxsplit=1, flags=re.MULTILINE)[0]
+    return re.split(rf"^#{{1,{level}}} ", document[start:], maxsplit=1, flags=re.MULTILINE)[0]
 
 
 def table(text: str) -> list[list[str]]:
@@ -55,6 +63,15 @@ def table(text: str) -> list[list[str]]:
     assert lines is not None, "there is no table"
     rows = lines[0].splitlines()[2:]
     return [[cell.strip() for cell in re.split(r"(?<!\\)\|", row)[1:-1]] for row in rows]
+
+
+def names_in(path: str) -> set[str]:
+    """Return the functions of a file of the project; none where there is no such file."""
+    source = ROOT / path
+    if not source.exists():
+        return set()
+    nodes = ast.walk(ast.parse(source.read_text(encoding="utf-8")))
+    return {each.name for each in nodes if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)}
 
 
 def fixed_numbers() -> dict[str, float]:
@@ -92,6 +109,14 @@ CONSTANTS = {
     "bigint length": tags.BIGINT_CHARACTERS,
     "batch entries": rpc.MAX_BATCH_ENTRIES,
     "batch body budget": rpc.MAX_BATCH_BYTES,
+    "polling interval": polling.Polling().interval,
+    "polling failures before start": polling.Polling().after_failures,
+    "polling request timeout": polling.PASS_TIMEOUT,
+    "replay wait base": retry.RETRY_BASE,
+    "replay wait cap": retry.RETRY_CAP,
+    "offline queue bound": client_default("queue_limit"),
+    "read cache rows": read_cache.ENTRY_LIMIT,
+    "read cache debounce": read_cache.WRITE_DELAY,
 }
 
 
@@ -140,10 +165,9 @@ def test_headings_of_the_document_are_unique():
 
 def test_links_within_the_document_lead_to_headings():
     """Every anchor that the text links to is made by a heading."""
-    anchors = {re.sub(r"[^\w\- ]", "", name.lower()).replace(" ", "-") for name in headings(PROTOCOL)}
     links = set(re.findall(r"\]\(#([^)]+)\)", PROTOCOL))
     assert links
-    assert links - anchors == set()
+    assert links - anchors(PROTOCOL) == set()
 
 
 @pytest.mark.parametrize("name", CONSTANTS)
@@ -229,3 +253,33 @@ def test_batch_example_is_read_as_it_is_told():
     assert [(slot, call.mutation_id) for slot, call in calls] == [(0, "3f0c"), (1, "77b1"), (2, None)]
     sent, refused, last = rpc.decode_batch_reply(rpc.HttpReply(200, {}, json.dumps(batch["reply"]).encode()), 3)
     assert (sent.value, sent.commit_cursor, refused.error.code, last.value) == ("m9", 118, "VALIDATION_ERROR", None)
+
+
+def test_tests_that_the_guarantees_name_exist():
+    """Whoever looks for the proof of a promise finds it."""
+    named = _TEST.findall(GUARANTEES)
+    assert len(named) > 40
+    assert [f"{path}::{name}" for path, name in named if name not in names_in(path)] == []
+
+
+def test_every_fault_of_the_guarantees_names_a_test():
+    """A promise that nothing checks is not made."""
+    faults = table(section("Faults", GUARANTEES))
+    assert len(faults) > 20
+    assert [fault for fault, _, _, tests in faults if not _TEST.fullmatch(tests.split(", ")[0])] == []
+
+
+def test_phases_of_the_code_stand_in_the_figure():
+    """The life of a write is told in the words that a mutation tells it in."""
+    figure = next(text for _, text in _FENCE.findall(section("The life of a write", GUARANTEES)))
+    assert [phase for phase in Phase if not re.search(rf"\b{phase}\b", figure)] == []
+
+
+@pytest.mark.parametrize("name", ["guarantees.md", "guide.md"])
+def test_links_of_the_pages_lead_to_headings(name):
+    """A link arrives where it says, on another page too."""
+    links = re.findall(r"\]\((\w+\.md)?(?:#([^)]+))?\)", (ROOT / "docs" / name).read_text(encoding="utf-8"))
+    assert links
+    for page, anchor in links:
+        document = (ROOT / "docs" / (page or name)).read_text(encoding="utf-8")
+        assert not anchor or anchor in anchors(document), f"{page}#{anchor}"

@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-WRITES = ("queued 1", "settled: messages:send committed", "at once True")
+WRITES = ("queued 1", "settled: messages:send committed", "at once True", "ended: FORBIDDEN", "committed")
+STORED = ("shown: stale", "from before: tomorrow committed", "replay: 1 of 1", "shown: live")
+USERS = ("User(id='ada') authenticated", "now: bo", "user: User(id='bo')", "None unauthenticated")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -31,8 +33,9 @@ def test_guide_program_runs_as_it_stands(tmp_path):
     """The blocks of the guide together are one program, which prints what its comments say."""
     done = run_blocks("docs/guide.md", tmp_path)
     assert done.returncode == 0, done.stderr
-    for promised in ("['hello']", "FORBIDDEN not for you", "args.channel", "ended: FORBIDDEN", "committed", *WRITES):
+    for promised in ("['hello']", "FORBIDDEN not for you", "args.channel", *WRITES, *STORED, *USERS):
         assert promised in done.stdout
+    assert "storage:" not in done.stdout
 
 
 def test_readme_test_command_is_what_ci_runs():

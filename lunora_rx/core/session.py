@@ -222,7 +222,8 @@ class Session:
         """Note that the socket, or the attempt to open it, is gone; a new attempt is planned."""
         if not self.connection.can(Trigger.LOST):
             return
-        if not self.connection.is_open:
+        was_open = self.connection.is_open
+        if not was_open:
             self._note_failure(now)
         if code == CLOSE_TOKEN_EXPIRED:
             self._emit(TokenExpired(self.shard))
@@ -232,7 +233,9 @@ class Session:
         self.frames.clear()
         self.subject = None
         self._pacing = Pacing()
-        self._queries.forget_socket()
+        if was_open:
+            # An attempt that never opened takes nothing away: values may be live by polling.
+            self._queries.forget_socket()
         self._check_idle(now)
         self._reschedule()
 

@@ -263,10 +263,27 @@ class Writes:
         self._states.clear()
 
     def _send_or_queue(self, write: Write, now: float) -> None:
-        if self._must_queue(write.record.shard):
-            self._enqueue(write, now)
-        else:
+        shard = write.record.shard
+        if not self._must_queue(shard):
             self._send_direct(write, now)
+            return
+        is_behind_held = self._is_live(shard) and self._holds_all(shard)
+        self._enqueue(write, now)
+        if is_behind_held:
+            # Nothing else would ever flush it: what it waits behind waits for somebody to sign in.
+            self._state(shard).awaits_records = True
+            self._flush_stored(shard, now)
+
+    def _flush_stored(self, shard: str, now: float) -> None:
+        if not self.queue.has_unstored(shard):
+            self.flush_if_live(shard, now)
+
+    def _holds_all(self, shard: str) -> bool:
+        return self._state(shard).retry.at == inf and all(
+            gate(write.record.identity, self.identity) is Gate.HOLD
+            for write in self.queue
+            if write.record.shard == shard
+        )
 
     def _must_queue(self, shard: str) -> bool:
         if not self._can_queue(shard):

@@ -164,9 +164,13 @@ class Database:
     def erase(self) -> None:
         """Close the database and delete its versions; for one that holds nothing any more."""
         self.close()
+        gone = half_made(self.directory)
         with disk_errors("delete the empty database in", self.directory):
+            shutil.rmtree(gone, ignore_errors=True)
             for version in numbered(self.directory):
-                shutil.rmtree(version)
+                # First its name: whoever comes after a kill in mid-deletion must not take what is left for damage.
+                version.rename(gone)
+                shutil.rmtree(gone)
 
     def _open(self) -> dict[Key, bytes]:
         make_private_directory(self.directory)

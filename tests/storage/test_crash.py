@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from lunora_rx.storage import open_directory
 from tests.storage.disk import damaged, ids, opened
 
 KILLS = int(os.environ.get("LUNORA_RX_KILLS", "20"))
@@ -137,3 +138,39 @@ def wait_for_start(process: subprocess.Popen[bytes], directory: Path) -> None:
         except OSError:
             continue
     raise AssertionError("the writer never opened its storage")
+
+
+_ERASER = """
+import os, signal, sys
+from lunora_rx.storage import open_directory
+from lunora_rx.testing import a_queued_mutation
+
+directory, left = sys.argv[1], int(sys.argv[2])
+one, two = open_directory(directory).queue, open_directory(directory).queue
+one.append(a_queued_mutation("m1"))
+two.append(a_queued_mutation("m2"))
+one.close()
+two.adopt()
+def struck(real):
+    def call(*args, **options):
+        global left
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        left -= 1
+        return real(*args, **options)
+    return call
+for name in ("unlink", "rmdir", "rename"):
+    setattr(os, name, struck(getattr(os, name)))
+two.remove(["m1"])
+"""
+
+
+@pytest.mark.parametrize("step", range(7))
+def test_process_killed_while_it_deletes_an_emptied_lane_leaves_no_damage(tmp_path, step):
+    """Whatever file it had come to: what is left of the lane is taken for neither damage nor loss."""
+    killed = subprocess.run([sys.executable, "-c", _ERASER, str(tmp_path), str(step)], check=False)
+    assert killed.returncode == -9
+    reports = []
+    queue = open_directory(tmp_path, report=reports.append).queue
+    assert ([record.mutation_id for record in queue.load()], reports) == (["m2"], [])
+    queue.close()
