@@ -159,6 +159,12 @@ class Driver:
 
     def check_loop(self, what: str) -> asyncio.AbstractEventLoop:
         """Return the running loop, which must be the client's if it has one; raises ``RuntimeError`` otherwise."""
+        # First of all: in a child that was forked under a running loop, asyncio says that none is running.
+        if self._loop is not None and self._process != os.getpid():
+            raise RuntimeError(
+                f"{what}: the client belongs to process {self._process}, and this one was forked from it;"
+                " make a client of its own after the fork"
+            )
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
@@ -166,11 +172,6 @@ class Driver:
                 f"{what} needs a running event loop, and this thread has none; call it from a coroutine"
                 " (asyncio.run), or cross from a thread with loop.call_soon_threadsafe"
             ) from None
-        if self._loop is not None and self._process != os.getpid():
-            raise RuntimeError(
-                f"{what}: the client belongs to process {self._process}, and this one was forked from it;"
-                " make a client of its own after the fork"
-            )
         if self._loop is not None and self._loop is not loop:
             raise RuntimeError(
                 f"{what}: the client belongs to another event loop, that of its first use;"

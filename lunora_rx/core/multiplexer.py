@@ -309,7 +309,7 @@ class Multiplexer:
             self.sessions[shard].receive_opened(now, has_token=has_token)
         # Whoever is to be found out first is asked for before anything goes out under their name.
         self._update_status(now)
-        self.writes.flush_if_live(shard, now)
+        self.writes.flush_reachable(shard, now)
 
     def receive_text(self, shard: str, text: str | bytes, now: float) -> None:
         """Apply a frame that arrived on the shard's socket; one of a shard that was given up is ignored."""
@@ -426,7 +426,7 @@ class Multiplexer:
 
     def _note_polled(self, shard: str, now: float) -> None:
         self._update_status(now)
-        self.writes.flush_if_live(shard, now)
+        self.writes.flush_reachable(shard, now)
 
     def _receive_subject(self, question: int, subject: str | None, now: float) -> None:
         self.has_more = True

@@ -27,11 +27,13 @@ class Retry:
 
     Attributes:
         at: When to try again, infinite when never.
+        is_hinted: Whether the server itself has said how long to wait.
         failures: How many tries in a row brought no verdict.
         ramp: How far the tries after lost requests have come.
     """
 
     at: float = inf
+    is_hinted: bool = False
     failures: int = 0
     ramp: Ramp = field(default_factory=Ramp)
 
@@ -67,7 +69,9 @@ class Waits:
         if any(reason is None or reason.code is not None for reason in distinct):
             retry.failures += 1
         waits = [self._after(retry, each, is_live, retries_credential) for each in distinct]
-        return max((wait for wait in waits if wait is not None), default=None)
+        longest = max((wait for wait in waits if wait is not None), default=None)
+        retry.is_hinted = longest is not None and longest in map(_hint_of, distinct)
+        return longest
 
     def until_confirmed(self, retry: Retry) -> float:
         """Return the seconds until somebody is asked again whose token it is."""
@@ -77,8 +81,8 @@ class Waits:
     def _after(self, retry: Retry, reason: Reason, is_live: bool, retries_credential: bool) -> float | None:
         if is_credential_refusal(reason) and not retries_credential:
             return None
-        if reason is not None and reason.retry_after is not None and reason.retry_after > 0:
-            return min(reason.retry_after, RETRY_CAP)
+        if (hint := _hint_of(reason)) is not None:
+            return hint
         if reason is None or reason.code is not None:
             return self._on_ramp(retry)
         if not is_live:
@@ -94,6 +98,12 @@ class Waits:
 def is_credential_refusal(reason: Reason) -> bool:
     """Tell whether the server refused the credential rather than the write."""
     return reason is not None and verdict_of(reason) is Verdict.CREDENTIAL
+
+
+def _hint_of(reason: Reason) -> float | None:
+    if reason is None or reason.retry_after is None or reason.retry_after <= 0:
+        return None
+    return min(reason.retry_after, RETRY_CAP)
 
 
 def _distinct(reasons: Iterable[Reason]) -> list[Reason]:

@@ -241,6 +241,12 @@ class Writes:
         if self._is_live(shard):
             self.flush(shard, now)
 
+    def flush_reachable(self, shard: str, now: float) -> None:
+        """Replay what waits for a shard that can be reached again, unless its server has asked for more time."""
+        state = self._states.get(shard)
+        if state is None or not state.retry.is_hinted or state.retry.at <= now or state.retry.at == inf:
+            self.flush_if_live(shard, now)
+
     def flush_all(self, now: float, *, cuts_waits: bool = True) -> None:
         """Replay what waits for any shard that is live; ``cuts_waits`` says whether also where a retry is planned."""
         for shard in self.queue.shards():

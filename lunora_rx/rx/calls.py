@@ -106,6 +106,9 @@ class Call(Observable[T]):
         if self.is_settled:
             return
         self._was_detached = self.is_detached
+        if isinstance(outcome, LunoraError):
+            # Its frames hold headers, and so the bearer; who awaits gets a copy.
+            outcome = outcome.with_traceback(None)
         self._outcome = outcome
         for future in self._waiting:
             if not future.done():

@@ -116,6 +116,8 @@ class _Reading:
 
     def _read_rows(self) -> None:
         if not self._has_table("Cache"):
+            if self._found.commits:
+                self._note("its table of records is missing")
             return
         seen: set[int] = set()
         try:
