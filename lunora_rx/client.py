@@ -71,7 +71,7 @@ from lunora_rx.core.polling import Polling
 from lunora_rx.core.snapshot import Status
 from lunora_rx.core.writes import WriteOptions
 from lunora_rx.driver import Driver, TokenProvider
-from lunora_rx.errors import LunoraError, ServerError, StorageError
+from lunora_rx.errors import ClientClosedError, LunoraError, ServerError, StorageError
 from lunora_rx.functions import ActionRef, Function, MutationRef, QueryRef, Untyped, any_path, function_path
 from lunora_rx.interfaces import BookmarkStore, Transport
 from lunora_rx.protocol.endpoints import check_origin, check_ws_url, websocket_base
@@ -227,6 +227,7 @@ class LunoraClient:
             ws_token=check_token_provider(ws_token, "ws_token"),
             open_storage=None if stores is None else partial(_open_worker, stores),
             on_storage_error=self._report_storage_error,
+            on_storage_works=self._note_storage_works,
             new_client_id=_new_client_id,
         )
         self._cache = SharedCache(
@@ -277,6 +278,9 @@ class LunoraClient:
             await self._driver.aclose()
         finally:
             self._mutations.close()
+            calls, self._user_calls = self._user_calls, []
+            for call in calls:
+                call.settle(ClientClosedError("the client was closed while the call was under way"))
             self._status.complete()
             for signal in (self._token_expired, self._identity_changed, self._auth_token_changed, self._user):
                 signal.complete()
@@ -697,6 +701,9 @@ class LunoraClient:
         # Said on the storage's thread, of what was found damaged.
         error.data = error.data or {"operation": "load", "mutation_id": None}
         self._driver.call_on_loop(lambda: self._report_storage_error(error))
+
+    def _note_storage_works(self) -> None:
+        self._last_storage_error = ""
 
     def _report_storage_error(self, error: StorageError) -> None:
         if self._on_storage_error is None:

@@ -80,6 +80,7 @@ class Driver:
         ws_token: A token, or a sync or async provider that is asked before every connect.
         open_storage: Opens what outlives the process, if anything does.
         on_storage_error: Takes what the storage refuses.
+        on_storage_works: Called when the queue's store took something.
         new_client_id: Makes a client id, where none is kept.
     """
 
@@ -93,6 +94,7 @@ class Driver:
         ws_token: TokenProvider,
         open_storage: OpenStorage | None = None,
         on_storage_error: Callable[[StorageError], None] = lambda error: None,
+        on_storage_works: Callable[[], None] = lambda: None,
         new_client_id: Callable[[], str] = str,
     ) -> None:
         self.core = core
@@ -110,7 +112,12 @@ class Driver:
         self.persistence: Persistence | None = None
         if open_storage is not None:
             self.persistence = Persistence(
-                core, open_storage, new_client_id=new_client_id, apply=self._apply, report=on_storage_error
+                core,
+                open_storage,
+                new_client_id=new_client_id,
+                apply=self._apply,
+                report=on_storage_error,
+                works=on_storage_works,
             )
             self._handlers = {**self._handlers, **self.persistence.handlers}
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -260,6 +267,8 @@ class Driver:
 
     def cancel_mutation(self, mutation_id: str) -> bool:
         """Withdraw a write that was not sent yet; tells whether that was still possible."""
+        if self._is_closed:  # the storage takes nothing more
+            return False
         was_withdrawn = self.core.cancel_mutation(mutation_id)
         self._drain()
         return was_withdrawn
@@ -304,7 +313,9 @@ class Driver:
             self._is_closed = True
             persistence = self.persistence
             is_loading = persistence is not None and self._loop is not None and not persistence.has_loaded.is_set()
-            if not is_loading:
+            if is_loading:
+                self._cancel_network()
+            else:
                 self._close_core()
             self._ending = asyncio.create_task(self._end(is_loading=is_loading))
         # Who gives up waiting does not keep the rest from ending.
@@ -321,14 +332,17 @@ class Driver:
             self._close_core()
         if self._timer is not None:
             self._timer.cancel()
-        for task in (*self._requests.values(), *(link.task for link in self._links.values())):
-            task.cancel()
+        self._cancel_network()
         try:
             await asyncio.gather(*self._background, return_exceptions=True)
         finally:
             await self._transport.aclose()
             if self.persistence is not None and self._loop is not None:
                 await self.persistence.finish()
+
+    def _cancel_network(self) -> None:
+        for task in (*self._requests.values(), *(link.task for link in self._links.values())):
+            task.cancel()
 
     async def _wait_loaded(self) -> None:
         assert self.persistence is not None
@@ -402,6 +416,8 @@ class Driver:
             self._drain()
 
     def _open_socket(self, event: OpenSocket) -> None:
+        if self._is_closed:  # what is loaded to be stored again opens nothing
+            return
         link = Link(event.shard)
         self._links[event.shard] = link
         link.task = self._spawn(self._run(link))
@@ -443,7 +459,7 @@ class Driver:
     @property
     def _has_started(self) -> bool:
         """Whether everything is known that a request says of its client."""
-        return self.persistence is None or self.persistence.has_started.is_set()
+        return not self._is_closed and (self.persistence is None or self.persistence.has_started.is_set())
 
     async def _connect(self, link: Link) -> Socket:
         if self.persistence is not None:

@@ -60,6 +60,7 @@ class Persistence:
         new_client_id: Makes a client id, where none is kept.
         apply: Calls the core with the time, then drains it.
         report: Takes every failure.
+        works: Called when the queue's store did what it was asked.
     """
 
     def __init__(
@@ -70,17 +71,19 @@ class Persistence:
         new_client_id: Callable[[], str],
         apply: Apply,
         report: Callable[[StorageError], None],
+        works: Callable[[], None],
     ) -> None:
         self._core = core
         self._open_storage = open_storage
         self._new_client_id = new_client_id
         self._apply = apply
         self._report = report
+        self._works = works
         self._thread: Thread
         self._loop: asyncio.AbstractEventLoop
         self._late: asyncio.TimerHandle
         self._stored: list[str] = []
-        self._is_over = False
+        self._is_over = self._has_begun = self._clears_at_start = False
         self.has_started = asyncio.Event()
         self.has_loaded = asyncio.Event()
 
@@ -101,7 +104,10 @@ class Persistence:
         """Begin to read what is there: first what any request depends on, then the queue."""
         self._loop = loop
         self._thread = self._open_storage(loop.call_soon_threadsafe, self.look_again)
+        self._has_begun = True
         self._thread.submit(self._read_start, self._receive_start)
+        if self._clears_at_start:
+            self._clear_reads(ClearReads())
         self._thread.submit(self._thread.queue.load, self._receive_queue)
         self._late = loop.call_later(START_TIMEOUT, self._start_without)
 
@@ -175,6 +181,8 @@ class Persistence:
     def _receive_found(self, records: list[QueuedMutation] | None, error: Exception | None) -> None:
         if error is not None:
             self._fail("load", "look for more in the queue", error)
+        else:
+            self._works()
         if records and not self._is_over:
             self._apply(lambda now: self._core.hydrate(records, now))
 
@@ -186,6 +194,8 @@ class Persistence:
     def _note_stored(self, mutation_id: str, _: object, error: Exception | None) -> None:
         if error is not None:
             self._fail("append", "append to the queue", error, mutation_id)
+        else:
+            self._works()
         if self._is_over:
             return
         if isinstance(error, StorageError) and not error.transient:
@@ -230,7 +240,9 @@ class Persistence:
             self._thread.submit(partial(cache.remove, event.keys), self._failure_of("remove", "write the cache"))
 
     def _clear_reads(self, event: ClearReads) -> None:
-        if (cache := self._thread.cache) is not None:
+        if not self._has_begun:  # somebody else may sign in before the first use
+            self._clears_at_start = True
+        elif (cache := self._thread.cache) is not None:
             self._thread.submit(partial(_clear, cache), self._failure_of("clear", "write the cache"))
 
     def _failure_of(

@@ -136,10 +136,9 @@ class ScriptedServer:
         self._calls: asyncio.Queue[ServerCall] = asyncio.Queue()
 
     def client(self, url: str = "http://server.test", **options: Any) -> LunoraClient:
-        """Return a client of this server that reconnects at once and does not ping."""
-        return LunoraClient(
-            url, **{"transport": self.transport, "reconnect": QUICK, "heartbeat_interval": 0, **options}
-        )
+        """Return a client of this server that reconnects at once, does not ping and never polls."""
+        calm = {"transport": self.transport, "reconnect": QUICK, "heartbeat_interval": 0, "polling": None}
+        return LunoraClient(url, **{**calm, **options})
 
     async def socket(self) -> ServerSocket:
         """Return the next socket that a client opens, once it has introduced itself."""

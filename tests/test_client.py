@@ -10,6 +10,7 @@ import logging
 import os
 import threading
 import traceback
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -185,6 +186,7 @@ async def test_client_closed_refuses_every_method(server):
         lambda: client.action("a:b"),
         lambda: client.mutation("a:b"),
         lambda: client.batch([]),
+        lambda: client.current_user(),
         lambda: client.set_auth_token("t"),
         lambda: client.set_ws_token("t"),
         lambda: client.scheduler,
@@ -268,6 +270,15 @@ async def test_client_bad_argument_is_refused_at_the_call(server, client, use, k
         ({"connection_context": object()}, CodecError, "connection_context"),
         ({"on_error": 5}, TypeError, "on_error"),
         ({"session": 5}, TypeError, "session"),
+        ({"storage": 5}, TypeError, "storage"),
+        ({"storage": ""}, TypeError, "storage"),
+        ({"storage_version": 5}, TypeError, "storage_version"),
+        ({"on_storage_error": 5}, TypeError, "on_storage_error"),
+        ({"queue_limit": 0}, ValueError, "queue_limit"),
+        ({"auth_subject": 5}, TypeError, "auth_subject"),
+        ({"auth_subject": "\ud800"}, ValueError, "auth_subject"),
+        ({"auth_base_path": "auth"}, ValueError, "auth_base_path"),
+        ({"auth_base_path": "/auth?x"}, ValueError, "auth_base_path"),
     ],
 )
 def test_client_bad_option_is_named(options, kind, named):
@@ -437,3 +448,33 @@ async def serving():
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     await runner.cleanup()
+
+
+async def test_client_auth_base_path_is_where_the_probe_asks(server, no_tasks_left):
+    """With or without a slash at its end."""
+    for path in ("/accounts", "/accounts/"):
+        async with server.client(auth_base_path=path) as client:
+            call = client.current_user()
+            request = await server.call()
+            assert request.request.url == "http://server.test/accounts/get-session"
+            request.reply(None)
+            assert await call is None
+
+
+@pytest.mark.parametrize("kind", [str, Path, os.fsencode])
+async def test_client_storage_may_be_any_kind_of_path(server, no_tasks_left, tmp_path, kind, monkeypatch):
+    """A relative one is meant from where the client was made."""
+    monkeypatch.chdir(tmp_path)
+    client = server.client(storage=_path_of(kind, "store"))
+    monkeypatch.chdir("/")
+    async with client:
+        await until(lambda: client.debug()["client_id"])
+    assert (tmp_path / "store" / "client_id").exists()
+
+
+def _path_of(kind, name):
+    class OfBytes:
+        def __fspath__(self):
+            return os.fsencode(name)
+
+    return OfBytes() if kind is os.fsencode else kind(name)

@@ -398,3 +398,37 @@ async def test_late_timer_whose_deadline_moves_leaves_one_timer(server, no_tasks
         await turn(20)
         assert len([timer for timer in timers() if not timer.cancelled()]) <= 1
     assert timers() == []
+
+
+@pytest.mark.parametrize("moment", ["unused", "loading", "loaded", "connected"])
+async def test_aclose_with_a_storage_at_any_moment_leaves_nothing(server, no_tasks_left, tmp_path, moment):
+    """No task, no timer, no thread, whatever the disk was doing."""
+    before, threads = asyncio.all_tasks(), set(threading.enumerate())
+    client = server.client(storage=tmp_path / "store")
+    if moment != "unused":
+        client.live("a:b").subscribe(Recorder())
+        client.mutation("a:set")
+    if moment == "loaded":
+        await until(lambda: client.debug()["client_id"])
+    if moment == "connected":
+        await server.subscribed()
+    await client.aclose()
+    for thread in set(threading.enumerate()) - threads:
+        thread.join(1)
+    assert (asyncio.all_tasks() - before, set(threading.enumerate()) - threads) == (set(), set())
+    assert timers() == []
+
+
+async def test_aclose_of_a_client_with_a_storage_cancelled_still_ends_everything(server, no_tasks_left, tmp_path):
+    """Giving up waiting while the disk is written keeps nothing from being written."""
+    threads = set(threading.enumerate())
+    client = server.client(storage=tmp_path / "store")
+    await opened(server, client)
+    closing = asyncio.create_task(client.aclose())
+    await turn(1)
+    closing.cancel()
+    await asyncio.wait([closing])
+    await client.aclose()
+    for thread in set(threading.enumerate()) - threads:
+        thread.join(1)
+    assert set(threading.enumerate()) == threads

@@ -141,9 +141,11 @@ class DiskQueue:
 
 def one_process(path: Path | str) -> Callable[[], None]:
     """Return a function that raises ``StorageError`` in a process forked from the one that called this."""
-    opener = os.getpid()
+    opener: int | None = None  # until the first use: making a store opens nothing
 
     def check() -> None:
+        nonlocal opener
+        opener = os.getpid() if opener is None else opener
         if os.getpid() != opener:
             raise StorageError(
                 f"cannot use {path} in a forked process: it belongs to process {opener}; fork first, then open"

@@ -11,7 +11,7 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
@@ -195,11 +195,11 @@ class StorageWorker:
             self._deliver(function, *args)
 
     def _close_stores(self) -> None:
-        for close in (self.queue.close, self._storage.close):
-            try:
-                close()
-            except Exception:
-                _log.exception("closing %s failed", self._storage.name)
+        try:
+            # Its queue is closed by the one that stands in for it, and so only once.
+            replace(self._storage, queue=self.queue).close()
+        except Exception:
+            _log.exception("closing %s failed", self._storage.name)
 
     def _close_at_exit(self) -> None:
         with contextlib.suppress(StorageError):  # a forked process leaves its parent's alone

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from lunora_rx.errors import StorageError
 from lunora_rx.interfaces import CacheStore, QueueStore
 from lunora_rx.storage import Storage, open_directory
 from lunora_rx.storage.memory_store import MemoryBookmarks, MemoryCache, MemoryQueue
 from lunora_rx.storage.recovery import RecoveringQueue
-from lunora_rx.testing import CacheStoreContract, QueueStoreContract
+from lunora_rx.testing import CacheStoreContract, QueueStoreContract, a_cached_read, a_queued_mutation
 
 
 class Mapping:
@@ -162,6 +163,52 @@ def test_bookmark_is_the_latest_one_set(kind, tmp_path):
         storage = opened()
         assert storage.bookmarks.get() == "2-ü"
         storage.close()
+
+
+@pytest.mark.parametrize("kind", ["directory", "mapping", "async mapping"])
+def test_client_id_is_made_once_and_kept(kind, tmp_path):
+    """Whoever opens the place next has the id that the first one made."""
+    mapping = AsyncMapping() if kind == "async mapping" else Mapping()
+    made = iter(["id-1", "id-2"])
+    for _ in range(2):
+        storage = open_directory(tmp_path) if kind == "directory" else Storage.from_mapping(mapping)
+        assert storage.keep_client_id(lambda: next(made)) == "id-1"
+        storage.close()
+
+
+@pytest.mark.parametrize("kept", ["", "a\nb", "ä"])
+def test_client_id_that_no_header_can_hold_is_made_anew(kept):
+    """What is found in a key-value store is not believed."""
+    mapping = Mapping()
+    mapping.set("lunora:client_id", kept)
+    storage = Storage.from_mapping(mapping)
+    assert storage.keep_client_id(lambda: "made") == "made"
+    assert mapping.get("lunora:client_id") == "made"
+
+
+def test_prefixes_keep_two_storages_of_one_mapping_apart():
+    """Queue, cache, bookmark and client id of one are not those of the other."""
+    mapping = Mapping()
+    ours, theirs = (Storage.from_mapping(mapping, prefix=prefix, report=_raise) for prefix in ("ours:", "theirs:"))
+    ours.queue.append(a_queued_mutation("m1"))
+    ours.cache.put([a_cached_read("k1")])
+    ours.bookmarks.set("b1")
+    ours.keep_client_id(lambda: "id-1")
+    found = theirs.queue.load(), theirs.cache.load(), theirs.bookmarks.get(), theirs.keep_client_id(lambda: "id-2")
+    assert found == ([], [], None, "id-2")
+    assert {key.partition(":")[0] for key in mapping.texts} == {"ours", "theirs"}
+
+
+def test_key_value_store_that_fails_names_itself_and_may_recover():
+    """Whatever it raises is a ``StorageError`` that says where, and worth another attempt."""
+
+    class Failing(Mapping):
+        def set(self, key: str, value: str) -> None:
+            raise LookupError("no shelf")
+
+    with pytest.raises(StorageError, match=r"Failing: LookupError\('no shelf'\)") as caught:
+        Storage.from_mapping(Failing()).queue.append(a_queued_mutation("m1"))
+    assert caught.value.transient is True
 
 
 def test_every_contract_test_has_a_sentence():

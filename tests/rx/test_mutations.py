@@ -7,8 +7,18 @@ import asyncio
 import pytest
 import reactivex
 
-from lunora_rx import UNDEFINED, ClientClosedError, LunoraError, MutationSettled, Phase, ServerError, Status
+from lunora_rx import (
+    UNDEFINED,
+    ClientClosedError,
+    LunoraError,
+    MutationSettled,
+    Phase,
+    ReplayProgress,
+    ServerError,
+    Status,
+)
 from lunora_rx.errors import QueueError, TransportError
+from lunora_rx.storage.browse import browse
 from tests.support import Recorder, turn, until
 
 DIRECT = [Phase.COMPOSED, Phase.SENT, Phase.COMMITTED]
@@ -911,3 +921,83 @@ async def test_debug_and_repr_count_writes(server, client):
     client.mutation("a:set")
     assert (client.debug()["pending_writes"], client.debug()["open_mutations"]) == (1, 1)
     assert "1 writes" in repr(client)
+
+
+# --- how far the replay has come
+
+
+async def test_replay_progress_counts_what_is_taken_on_and_settled(server, client):
+    """From the first write of a pass to the last verdict; late observers get where it stands."""
+    seen = Recorder()
+    client.replay.subscribe(seen)
+    await offline(server, client)
+    mutations = [client.mutation("a:set") for _ in range(2)]
+    assert client.replay.value == ReplayProgress()
+    await come_back(server)
+    call = await server.call()
+    assert client.replay.value == ReplayProgress(total=2, is_running=True)
+    answer_batch(call, 1, 2)
+    assert [await each for each in mutations] == [1, 2]
+    assert seen.values[-1] == client.replay.value == ReplayProgress(total=2, settled=2)
+    assert [each.settled for each in seen.values] == sorted(each.settled for each in seen.values)
+
+
+async def test_replay_progress_says_what_was_kept(server, client):
+    """A pass that the server puts off is over, and its writes wait again; ``aclose`` completes it."""
+    await offline(server, client)
+    client.mutation("a:set")
+    await come_back(server)
+    (await server.call()).reply({"error": {"code": "RATE_LIMITED", "data": {"retryAfterMs": 60_000}}}, status=429)
+    await until(lambda: client.pending.value == 1)
+    assert client.replay.value == ReplayProgress(total=1, kept=1)
+    seen = Recorder()
+    client.replay.subscribe(seen)
+    await client.aclose()
+    assert (seen.values, seen.completions) == ([ReplayProgress(total=1, kept=1)], 1)
+
+
+# --- with a storage
+
+
+async def test_mutation_with_a_storage_shows_its_patch_before_it_is_queued(server, no_tasks_left, tmp_path):
+    """The screen does not wait for the disk; the phase does."""
+    server.refusal = TransportError("nobody there", transient=True)
+    async with server.client(storage=tmp_path, polling=None) as client:
+        seen = Recorder()
+        client.live("a:list").subscribe(seen)
+        mutation = client.mutation(
+            "a:set", optimistic_update=lambda store, _: store.set_query("a:list", None, ["mine"])
+        )
+        assert (seen.values, mutation.phases.latest, client.pending.value) == ([["mine"]], Phase.COMPOSED, 0)
+        await until(lambda: mutation.phases.latest is Phase.QUEUED)
+        assert (seen.values, client.pending.value) == ([["mine"]], 1)
+
+
+async def test_mutation_with_a_storage_and_an_open_socket_goes_out_at_once(server, no_tasks_left, tmp_path):
+    """Nothing is written for a write that does not wait."""
+    async with server.client(storage=tmp_path) as client:
+        await shown(server, client, "x:keep")
+        mutation, seen = client.mutation("a:set"), Recorder()
+        mutation.phases.subscribe(seen)
+        (await server.call()).reply({"result": 1})
+        assert await mutation == 1
+    assert seen.values == DIRECT
+
+
+async def test_mutation_direct_that_loses_its_reply_is_stored_before_it_is_sent_again(server, no_tasks_left, tmp_path):
+    """With a storage as without: the same id, and the record goes with the verdict."""
+    async with server.client(storage=tmp_path) as client:
+        await shown(server, client, "x:keep")
+        mutation, seen = client.mutation("a:set"), Recorder()
+        mutation.phases.subscribe(seen)
+        first = await server.call()
+        first.break_off()
+        second = await server.call()
+        assert second.headers["x-lunora-mutation-id"] == first.headers["x-lunora-mutation-id"]
+        assert [write.record.mutation_id for lane in browse(tmp_path) for write in lane.writes] == [
+            mutation.mutation_id
+        ]
+        second.reply({"result": 1})
+        assert await mutation == 1
+    assert seen.values == [Phase.COMPOSED, Phase.SENT, Phase.QUEUED, Phase.SENT, Phase.COMMITTED]
+    assert [write for lane in browse(tmp_path) for write in lane.writes] == []
