@@ -6,9 +6,10 @@ Source: ``docs/protocol.md``, sections "Identity changes", "Session probe" and "
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
+from itertools import product
 
 from lunora_rx.core.calls import Calls
 from lunora_rx.core.events import (
@@ -118,6 +119,8 @@ class Account:
 
     def _follow(self, identity: Identity, change: IdentityChange, now: float) -> None:
         was_resolving = self._store.is_resolving
+        if change is not IdentityChange.NOTHING:
+            self._is_disputed = self._was_told = False
         question = self._store.change_identity(identity, change)
         self._adopt(identity, change, now)
         self._send(question, now)
@@ -139,7 +142,8 @@ class Account:
         identity, change = replace(self.identity, is_resolving=False), IdentityChange.NOTHING
         if heard.subject is not UNDEFINED:
             identity, change = learn_subject(identity, heard.subject)
-        self._dispute(identity)
+        if heard.subject is not UNDEFINED:
+            self._dispute(identity)
         self._adopt(identity, change, now)
         self._emit(UserHeard(heard.result))
         self._show()
@@ -171,9 +175,10 @@ class Account:
         self._change_reads(change, now)
         if identity.token != before.token:
             self._emit(AuthTokenChanged())
-        if identity != before:
+        is_news = not identity.is_like(before)
+        if is_news or before.is_unresolved:
             # A question that taught nothing must not make a planned retry come at once: it would ask again.
-            self._writes.flush_all(now, cuts_waits=not identity.is_like(before))
+            self._writes.flush_all(now, cuts_waits=is_news)
 
     def _change_sockets(self, before: Identity, after: Identity, change: IdentityChange, now: float) -> None:
         is_cookies_known = self._has_cookies and before.token is None and after.token is None
@@ -184,6 +189,9 @@ class Account:
         elif after.is_confirmed and not before.is_confirmed and after.token == before.token:
             self._move_stamps(before.credential, after.fingerprint)
         elif change is IdentityChange.SIGNED_IN and self._has_cookies and before.subject is None:
+            # What nobody saw is no place to resume from: unchanged since then says nothing of what the user sees.
+            for session in self._sessions.values():
+                session.forget_positions()
             self._restart(now)
 
     def _move_stamps(self, before: str | None, after: str | None) -> None:
@@ -211,10 +219,14 @@ class Account:
             return
         if change is IdentityChange.AWAITS_CONFIRMATION:
             self._emit(ValuesRevoked())
-            self._reads.revoke(self._subscriptions())
+            self._refresh(self._reads.revoke(self._subscriptions()), now)
         self._reads.seed_all(self._subscriptions())
         if not self.identity.is_unresolved:
             self._reads.settle(now)
+
+    def _refresh(self, keys: Iterable[str], now: float) -> None:
+        for session, key in product(self._sessions.values(), keys):
+            session.refresh(key, now)
 
     def _subscriptions(self) -> Iterator[Subscription]:
         return (each for session in self._sessions.values() for each in session.subscriptions)

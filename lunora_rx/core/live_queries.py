@@ -91,6 +91,8 @@ class LiveQueries:
         """Take every value off the screen: it belongs to somebody else."""
         for subscription in self._subscriptions:
             subscription.result.forget()
+            # What was too large for one user may be small for another.
+            subscription.is_oversized = False
             self._publish(subscription, Change.STATUS)
 
     def _receive_value(self, frame: Frame, tagged: bool) -> None:
@@ -115,7 +117,8 @@ class LiveQueries:
         change = subscription.result.apply_position(frame)
         if frame["type"] == "resume":
             subscription.is_acked = True
-        if self._note is not None and not subscription.result.is_behind:
+        result = subscription.result
+        if self._note is not None and not result.is_behind and result.base is not UNDEFINED:
             self._note(subscription)
         self._publish(subscription, change)
 

@@ -110,9 +110,11 @@ class Patches:
         try:
             update(store)
         except BaseException as error:
-            for subscription, layer in reversed(store.pushed[before:]):
+            # Interrupted, the mutation is never composed: nobody would take its other layer away.
+            kept = before if isinstance(error, Exception) else 0
+            for subscription, layer in reversed(store.pushed[kept:]):
                 subscription.result.roll_back([layer])
-            del store.pushed[before:]
+            del store.pushed[kept:]
             if not isinstance(error, Exception):
                 raise
             self._report(error)

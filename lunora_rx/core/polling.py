@@ -140,9 +140,7 @@ class Poller:
 
     def _ask(self, shard: str, state: _Shard, session: Session, subscriptions: Sequence[Subscription]) -> None:
         calls = [RpcCall(each.function_path, each.args, shard) for each in subscriptions]
-        answered = partial(
-            self._receive, shard, state, session, subscriptions, self._identity().fingerprint, self._acknowledged()
-        )
+        answered = partial(self._receive, shard, state, session, subscriptions, self._identity(), self._acknowledged())
         number = 0
 
         def settle(slots: Slots, now: float) -> None:
@@ -158,7 +156,7 @@ class Poller:
         state: _Shard,
         session: Session,
         subscriptions: Sequence[Subscription],
-        fingerprint: str | None,
+        identity: Identity,
         acknowledged: int,
         slots: Slots,
         now: float,
@@ -172,7 +170,7 @@ class Poller:
             return
         state.is_live = True
         # What was asked for somebody else is not shown to whoever is signed in now.
-        if not isinstance(slots, Refused) and fingerprint == self._identity().fingerprint:
+        if not isinstance(slots, Refused) and identity.is_like(self._identity()):
             for subscription, outcome in zip(subscriptions, slots, strict=True):
                 session.receive_poll(subscription, outcome, acknowledged)
         self._went_live(shard, now)

@@ -80,14 +80,19 @@ class Reads:
             if self.seed(subscription):
                 self._emit(SnapshotChanged(subscription.key, subscription.result.snapshot))
 
-    def revoke(self, subscriptions: Iterable[Subscription]) -> None:
-        """Take values off the screen that were read before and that the present identity may not see."""
+    def revoke(self, subscriptions: Iterable[Subscription]) -> set[str]:
+        """Take values off the screen that were read before and that the present identity may not see.
+
+        Returns:
+            Their keys. The caller asks for them anew: the server may have been told that they are there.
+        """
         revoked = set(self._cache.revoke_seeds(self._identity()))
         for subscription in subscriptions:
             if subscription.key in revoked:
                 subscription.result.forget()
             if subscription.result.base is UNDEFINED:
                 self._emit(SnapshotChanged(subscription.key, subscription.result.snapshot))
+        return revoked
 
     def note(self, subscription: Subscription, stamp: Stamp) -> None:
         """Note that the server gave a value, or confirmed it, over the socket of this stamp; ``arm`` comes next."""

@@ -17,7 +17,7 @@ from lunora_rx.core.events import CloseSocket, Event, FrameIgnored, OpenSocket, 
 from lunora_rx.core.live_queries import Handler, LiveQueries
 from lunora_rx.core.pacing import CONCURRENCY, Pacing
 from lunora_rx.core.read_cache import Stamp
-from lunora_rx.core.reads import Reads
+from lunora_rx.core.reads import UNKNOWN, Reads
 from lunora_rx.core.subscriptions import Subscription, Subscriptions
 from lunora_rx.core.topics import Topics
 from lunora_rx.errors import CodecError, ProtocolError, TransportError
@@ -82,6 +82,7 @@ class Session:
         self._ask_subject = ask_subject
         self._receive_subject = receive_subject
         self._questions: deque[int] = deque()
+        self._has_token = False
         self._contexts = contexts or Contexts(UNDEFINED)
         self._topics = Topics(shard, emit, self._send_if_open)
         self._reads = reads
@@ -179,6 +180,7 @@ class Session:
         if not self.connection.can(Trigger.OPENED):
             return
         self.connection.opened(now)
+        self._has_token = has_token
         if self._reads is not None:
             self.stamp = self._reads.stamp(has_token=has_token)
         self._questions.clear()
@@ -256,6 +258,11 @@ class Session:
         """Take every value off the screen: it belongs to somebody else."""
         self._queries.forget_values()
 
+    def forget_positions(self) -> None:
+        """Have the next socket ask for whole values; what is shown stays."""
+        for subscription in self.subscriptions:
+            subscription.result.forget_position()
+
     def restart(self, now: float) -> None:
         """Retire the socket, or the attempt, and open another by the normal backoff."""
         self._drop_socket(CLOSE_NORMAL, now)
@@ -325,7 +332,8 @@ class Session:
         return self.connection.is_open
 
     def _introduce_ourselves(self) -> None:
-        self._questions.append(self._ask_subject())
+        # With a token of its own the socket says nothing of the cookie: 0 is no question.
+        self._questions.append(0 if self._has_token else self._ask_subject())
         self.frames.append(encode_frame(self._introduce(self._contexts.effective)))
 
     def _send_subscribe(self, subscription: Subscription) -> None:
@@ -406,6 +414,9 @@ class Session:
         # Answers come in the order of the questions; one too many answers none.
         if self._questions:
             self._receive_subject(self._questions.popleft(), identity.subject, self.connection.last_frame_at)
+        if identity.subject is not None and self.stamp.fingerprint is None:
+            # It is somebody's all the same: what it delivers is not for nobody to see.
+            self.stamp.fingerprint = UNKNOWN
 
     def _ignore(self, reason: str) -> None:
         self._emit(FrameIgnored(self.shard, reason))

@@ -212,10 +212,14 @@ class Writes:
         self._restamp(readable)
         self._give_way(self.queue.restore(readable))
         self._announce()
+        shards = dict.fromkeys(write.record.shard for write in readable)
         if self.is_hydrating:
             self.is_hydrating = False
             self._release_composed(client_id, now)
-        for shard in self.queue.shards():
+            shards = dict.fromkeys(self.queue.shards())
+        for shard in shards:
+            if not self.queue.has_shard(shard):
+                continue
             self._shards.connect(shard, now)
             self.flush_if_live(shard, now)
 
@@ -250,7 +254,9 @@ class Writes:
     def flush_all(self, now: float, *, cuts_waits: bool = True) -> None:
         """Replay what waits for any shard that is live; ``cuts_waits`` says whether also where a retry is planned."""
         for shard in self.queue.shards():
-            if cuts_waits or self._state(shard).retry.at == inf:
+            state = self._state(shard)
+            # A pass that runs sees at its end whether the identity it was pinned to has been resolved since.
+            if cuts_waits or (state.replay is None and state.retry.at == inf):
                 self.flush_if_live(shard, now)
 
     def handle_deadline(self, now: float) -> None:
@@ -413,10 +419,11 @@ class Writes:
             self._await_confirmation(state, now)
         self._announce()
         self._progress.end(len(replay.kept))
-        wants_another = state.wants_another or not state.identity.is_like(self.identity)
+        was_unresolved = state.identity.is_unresolved and not self.identity.is_unresolved
+        wants_another = state.wants_another or was_unresolved or not state.identity.is_like(self.identity)
         state.wants_another = False
         self._release_waiting(shard, state, now)
-        if wants_another:
+        if wants_another and state.replay is None:
             self.flush(shard, now)
         self._forget_done(shard)
 
@@ -430,10 +437,12 @@ class Writes:
     def _release_waiting(self, shard: str, state: ShardWrites, now: float) -> None:
         waiting, state.waiting = state.waiting, []
         if len(waiting) > 1 and self._can_queue(shard):
-            # Sent at once, side by side, they could overtake each other.
+            # Sent at once, side by side, they could overtake each other. Behind what waits for its time they wait too.
+            is_free = self._holds_all(shard)
             for write in waiting:
                 self._enqueue(write, now)
-            self.flush_if_live(shard, now)
+            if is_free:
+                self.flush_if_live(shard, now)
             return
         for write in waiting:
             # Who is signed in may have changed meanwhile: what is not theirs goes through the gate of a pass.

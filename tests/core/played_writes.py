@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import inf
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
@@ -14,11 +14,14 @@ from lunora_rx.core.events import Event, MutationSettled, ReplayProgressed
 from lunora_rx.core.identity import KEEP
 from lunora_rx.core.multiplexer import CoreOptions, Multiplexer
 from lunora_rx.core.patches import Composition
+from lunora_rx.core.records import CachedRead
 from lunora_rx.core.writes import WriteOptions
 from lunora_rx.errors import LunoraError, TransportError
 from lunora_rx.protocol.keys import subscription_key
 from lunora_rx.protocol.rpc import Accepted, HttpReply
-from tests.core.play import STEADY, frame
+from tests.core.play import STEADY, frame, parsed
+
+Kind = TypeVar("Kind")
 
 NO_REPLY = TransportError("cut", transient=True)
 
@@ -33,9 +36,10 @@ class PlayedWrites:
         probes: The questions about who is signed in that were not answered yet.
     """
 
-    def __init__(self, *, random: Callable[[], float] = lambda: 1.0, **options: Any) -> None:
+    def __init__(self, *, random: Callable[[], float] = lambda: 1.0, linger: float = 0.0, **options: Any) -> None:
         self.now = 0.0
-        self.core = Multiplexer(CoreOptions("client-1", backoff=STEADY, writes=WriteOptions(**options)), random)
+        core_options = CoreOptions("client-1", backoff=STEADY, linger=linger, writes=WriteOptions(**options))
+        self.core = Multiplexer(core_options, random)
         self.probes: list[HttpRequest] = []
         self.progress: list[ReplayProgressed] = []
         self._under_way: list[HttpRequest] = []
@@ -113,16 +117,49 @@ class PlayedWrites:
         self.core.receive_reply(self.requests().pop(0).request_id, reply, self.now)
         return self.take()
 
-    def answer(self, body: Any, status: int = 200) -> list[Event]:
-        """Let the server answer the oldest question about who is signed in; return what happened."""
+    def answer(self, body: Any, status: int = 200, *, number: int = 0) -> list[Event]:
+        """Let the server answer a question about who is signed in, the oldest first; return what happened."""
+        return self.end_probe(HttpReply(status, {}, orjson.dumps(body)), number=number)
+
+    def end_probe(self, reply: HttpReply | LunoraError, *, number: int = 0) -> list[Event]:
+        """Let a question about who is signed in end; return what happened."""
         self.requests()
-        reply = HttpReply(status, {}, orjson.dumps(body))
-        self.core.receive_reply(self.probes.pop(0).request_id, reply, self.now)
+        self.core.receive_reply(self.probes.pop(number).request_id, reply, self.now)
         return self.take()
+
+    def questions(self) -> int:
+        """Return how many questions about who is signed in wait for an answer."""
+        self.requests()
+        return len(self.probes)
+
+    def frames(self, shard: str = "") -> list[Any]:
+        """Take what was sent over the shard's socket, as JSON values."""
+        return [parsed(text) for text in self.core.take_frames(shard)]
+
+    def hear(self, kind: str, shard: str = "", **body: Any) -> list[Event]:
+        """Let the server send a frame; return what happened."""
+        self.core.receive_text(shard, frame(kind, **body), self.now)
+        return self.take()
+
+    def load(self, *entries: CachedRead) -> list[Event]:
+        """Let the read cache have been read; return what happened."""
+        self.core.load_reads(entries, self.now)
+        return self.take()
+
+    def wait(self, seconds: float) -> list[Event]:
+        """Let time pass, with everything done when it is due; return what happened."""
+        end, happened = self.now + seconds, self.take()
+        while (deadline := self.core.next_deadline()) <= end:
+            self.now = max(self.now, deadline)
+            self.core.handle_deadline(self.now)
+            assert self.core.next_deadline() > self.now, "a deadline that is over must not stay"
+            happened += self.take()
+        self.now = end
+        return happened
 
     def store(self, *names: str) -> list[Event]:
         """Let the disk have stored records; return what happened."""
-        self.core.writes.receive_stored(names, self.now)
+        self.core.receive_stored(names, self.now)
         return self.take()
 
     def sign_in(self, token: str | None, subject: Any = KEEP) -> list[Event]:
@@ -170,6 +207,11 @@ class PlayedWrites:
         self.core.writes.handle_deadline(self.now)
         assert self.core.writes.deadline > self.now, "a deadline that is over must not stay"
         return self.take()
+
+
+def of_kind(events: list[Event], kind: type[Kind]) -> list[Kind]:
+    """Return the events of one kind."""
+    return [each for each in events if isinstance(each, kind)]
 
 
 def verdicts(events: list[Event]) -> list[tuple[str, str | None]]:

@@ -343,3 +343,51 @@ def test_call_with_a_credential_is_sent_with_it_and_not_with_the_bearer_in_force
     played.calls.batch([QUERY], timeout=1.0, credential=credential)
     for request in played.calls.take_requests():
         assert request.headers == {"content-type": "application/json", **expected}
+
+
+# --- questions
+
+
+def test_question_is_a_get_whose_reply_is_handed_over_as_it_is():
+    """With the credential in force and the origin of a cookie session, and nothing that is a call's."""
+    played, heard = PlayedCalls(origin="https://app"), []
+    played.calls.bearer = "token"
+    played.calls.bookmark = "b1"
+    played.calls.ask("/auth/get-session", timeout=2.0, settle=lambda reply, now: heard.append((reply, now)))
+    (request,) = played.calls.take_requests()
+    assert (request.method, request.path, request.body, request.timeout) == ("GET", "/auth/get-session", None, 2.0)
+    assert request.headers == {"authorization": "Bearer token", "origin": "https://app"}
+    reply = HttpReply(503, {}, b"text")
+    played.calls.receive_reply(request.request_id, reply, 4.0)
+    played.calls.receive_reply(request.request_id, reply, 5.0)
+    assert (heard, played.events()) == ([(reply, 4.0)], [])
+
+
+def test_question_without_a_reply_is_told_why(played):
+    """Whoever asked decides what that means."""
+    heard, error = [], TransportError("cut")
+    number = played.calls.ask("/x", timeout=1.0, settle=lambda reply, now: heard.append(reply))
+    played.calls.receive_reply(number, error, 1.0)
+    assert heard == [error]
+
+
+def test_question_under_way_ends_silently_with_the_client(played):
+    """Late replies are ignored."""
+    number = played.calls.ask("/x", timeout=1.0, settle=pytest.fail)
+    played.calls.close()
+    played.calls.receive_reply(number, TransportError("cut"), 1.0)
+    assert (played.events(), played.calls.take_requests(), len(played.calls)) == ([], [], 0)
+
+
+def test_headers_say_what_is_known_when_the_request_is_taken_and_whose_it_was_when_composed(played):
+    """What waits for the storage carries the bookmark that was in it; the bearer stays the author's."""
+    played.calls.bearer = "author"
+    played.calls.call(WRITE, timeout=1.0)
+    played.calls.batch([QUERY], timeout=1.0)
+    played.calls.ask("/x", timeout=1.0, settle=lambda reply, now: None)
+    played.calls.bearer, played.calls.bookmark = "another", "b1"
+    played.calls.cursors.record("", 9)
+    requests = played.calls.take_requests()
+    assert [each.headers["authorization"] for each in requests] == ["Bearer author"] * 3
+    assert [each.headers.get("x-d1-bookmark") for each in requests] == ["b1", "b1", None]
+    assert [each.headers.get("x-lunora-min-seq") for each in requests] == ["9", "9", None]

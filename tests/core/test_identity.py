@@ -113,3 +113,37 @@ def test_gate_for_a_stamp_decides_by_the_first_rule_that_fits(stamp, identity, v
 def test_keep_shows_its_name():
     """The default of an argument is readable in a signature."""
     assert repr(KEEP) == "KEEP"
+
+
+def test_identity_is_like_another_but_for_what_is_being_found_out():
+    """A question under way changes nothing about who is signed in."""
+    assert ANA.is_like(Identity("token-a", "ana", is_resolving=True))
+    assert not ANA.is_like(Identity("token-b", "ana"))
+    assert not ANA.is_like(Identity("token-a", "ana", is_confirmed=False))
+    assert not Identity().is_like(Identity(None, None))
+
+
+def test_somebody_who_is_asked_about_is_no_unresolved_nobody():
+    """Only where nobody is known to be signed in, an answer may still say who it is."""
+    assert not Identity("token-a", is_resolving=True).is_unresolved
+    assert Identity("token-a", None, is_resolving=True).is_unresolved
+    assert not Identity().is_unresolved
+
+
+@pytest.mark.parametrize(
+    ("before", "subject", "change"),
+    [
+        (Identity(), "ana", IdentityChange.SIGNED_IN),
+        (Identity(), None, IdentityChange.NOTHING),
+        (Identity(None, None), "ana", IdentityChange.SIGNED_IN),
+        (Identity("token-a"), "ana", IdentityChange.SUBJECT_LEARNED),
+        (Identity("token-a"), None, IdentityChange.DIFFERENT),
+        (ANA, "ana", IdentityChange.NOTHING),
+        (ANA, None, IdentityChange.DIFFERENT),
+        (Identity("token-b", "ana", is_confirmed=False), None, IdentityChange.DIFFERENT),
+    ],
+)
+def test_answer_about_the_present_token_or_cookie_is_a_change_of_the_table(before, subject, change):
+    """The probe and the identity frame are judged like a change that the application makes."""
+    after, learned = learn_subject(before, subject)
+    assert (learned, after.token, after.subject, after.is_confirmed) == (change, before.token, subject, True)

@@ -213,3 +213,15 @@ def test_socket_that_is_lost_makes_live_values_stale_and_nothing_else():
     played.receive("data", id="sub_1", data=ROWS)
     played.receive("error", id="sub_2")
     assert played.drop() == [SnapshotChanged("live", Snapshot(SnapshotStatus.STALE, ROWS))]
+
+
+def test_values_that_are_forgotten_leave_every_query_pending_and_registered(played):
+    """Each observer is told at once; the next open asks for whole values, and failures are over."""
+    played.subscribe("r")
+    played.answer("sub_1", "sub_2")
+    played.receive("error", id="sub_2", message="no")
+    played.session.forget_values()
+    assert played.events() == [SnapshotChanged("q", Snapshot()), SnapshotChanged("r", Snapshot())]
+    played.drop()
+    _, *asked = played.reopen()
+    assert [(each["id"], "sinceSeq" in each["query"]) for each in asked] == [("sub_1", False), ("sub_2", False)]

@@ -16,6 +16,7 @@ from lunora_rx.core.events import (
     CloseSocket,
     OpenSocket,
     StatusChanged,
+    StoreReads,
     SubscriptionClosed,
     ValueChanged,
 )
@@ -24,6 +25,7 @@ from lunora_rx.core.multiplexer import CoreOptions, Multiplexer
 from lunora_rx.core.patches import Composition
 from lunora_rx.core.records import QueuedMutation
 from lunora_rx.core.snapshot import Snapshot, SnapshotStatus, Status
+from lunora_rx.core.writes import WriteOptions
 from lunora_rx.errors import ClientClosedError, TransportError
 from lunora_rx.protocol.rpc import Accepted, HttpReply, Refused, RpcCall
 from tests.core.play import frame, parsed
@@ -346,3 +348,58 @@ def test_socket_that_opens_late_flushes_nothing(core):
     core.mutate(Composition("m1", "notes:add", {}), 0.0)
     core.receive_opened("", 0.0)
     assert core.requests_to_send() == []
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        lambda core: core.hydrate((), 0.0),
+        lambda core: core.receive_stored(["m1"], 0.0),
+        lambda core: core.refuse_stored("m1", TransportError("no"), 0.0),
+        lambda core: core.set_auth_token("one", KEEP, 0.0),
+        lambda core: core.resolve_user(0.0),
+        lambda core: core.load_reads((), 0.0),
+        lambda core: core.mutate(Composition("m1", "notes:add", {}), 0.0),
+        lambda core: core.cancel_mutation("m1"),
+        lambda core: core.receive_opened("", 0.0),
+    ],
+)
+def test_step_of_storage_or_identity_asks_for_a_drain(core, step):
+    """Each may leave requests to make, or another deadline."""
+    core.has_more = False
+    step(core)
+    assert core.has_more
+
+
+def test_client_id_that_is_learned_is_that_of_the_next_introduction_and_the_next_write(core):
+    """It comes before anything is sent."""
+    core.learn_client_id("client-2")
+    core.connect("", 0.0)
+    core.receive_opened("", 0.0)
+    assert parsed(core.take_frames("")[0])["clientId"] == "client-2"
+    core.mutate(Composition("m1", "notes:add", {}), 0.0)
+    assert core.requests_to_send()[0].headers["x-lunora-client-id"] == "client-2"
+
+
+def test_status_follows_an_identity_that_a_reply_has_changed(core):
+    """Every socket was closed by it, and the next one waits for its time."""
+    core.set_auth_token("one", "ana", 0.0)
+    opened(core, "")
+    core.resolve_user(0.0)
+    (probe,) = core.requests_to_send()
+    core.receive_reply(probe.request_id, HttpReply(200, {}, b'{"user":{"id":"bob"}}'), 0.0)
+    assert (statuses(core), core.next_deadline()) == ([Status.OFFLINE], 1.0)
+
+
+def test_deadline_of_the_read_cache_is_one_of_the_clients():
+    """It is handled with the others, and is over then."""
+    options = CoreOptions("client-1", timing=Timing(0, 0), writes=WriteOptions(is_durable=True))
+    core = Multiplexer(options, lambda: 0.5)
+    subscribe(core, "a")
+    opened(core, "")
+    core.receive_text("", frame("data", id="sub_1", data=[1]), 1.0)
+    assert core.next_deadline() == 1.25
+    core.take_events()
+    core.handle_deadline(1.25)
+    assert [type(event) for event in core.take_events()] == [StoreReads]
+    assert core.next_deadline() == inf

@@ -206,3 +206,35 @@ def test_layer_of_a_shard_that_was_given_up_meanwhile_shows_nothing(played):
     played.core.handle_deadline(5.0)
     played.core.take_events()
     assert [type(each) for each in played.refuse("CONFLICT", 409)] == [MutationSettled]
+
+
+class Interrupted(BaseException):
+    """What ends a program, as opposed to what goes wrong in it."""
+
+
+def interrupted(*_):
+    raise Interrupted
+
+
+@pytest.mark.parametrize("own", [None, add("b")])
+def test_optimistic_update_that_is_interrupted_leaves_no_layer(played, own):
+    """The mutation is not composed, so nobody would ever take a layer of it away; those of others stay."""
+    key = notes(played)
+    patch(played, "m0", "z")
+
+    def update(store):
+        store.set_query("notes:list", None, ["x"])
+        raise Interrupted
+
+    with pytest.raises(Interrupted):
+        played.mutate("m1", function_path="notes:list", optimistic=own, optimistic_update=update)
+    assert (played.shown(key), len(played.core.find(key, "").result.layers)) == (["a", "z"], 1)
+    assert played.sent() == [["m0"]]
+
+
+def test_optimistic_patch_that_is_interrupted_leaves_no_layer(played):
+    """It was not pushed yet."""
+    key = notes(played)
+    with pytest.raises(Interrupted):
+        played.mutate("m1", function_path="notes:list", optimistic=interrupted)
+    assert (played.shown(key), played.core.find(key, "").result.layers, played.sent()) == (["a"], (), [])

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from lunora_rx.core.optimistic import Layer
 from lunora_rx.core.results import Change, Result, is_unchanged
 from lunora_rx.core.snapshot import Snapshot, SnapshotStatus
 from lunora_rx.errors import CodecError, ProtocolError, ServerError
@@ -295,3 +296,57 @@ def test_container_is_unchanged_as_itself():
     """A resume delivers the same object."""
     rows: list[Any] = []
     assert is_unchanged(rows, rows)
+
+
+# --- seeds, and forgetting
+
+
+def test_seed_is_stale_and_a_place_to_resume_from():
+    """Until the server confirms it; a failure of before is over."""
+    result = Result()
+    result.fail(ServerError("no", code="NO"))
+    result.seed([1], 7, "e")
+    assert (result.base, result.shown, result.resume_position) == ([1], [1], (7, "e"))
+    assert (result.status, result.error) == (SnapshotStatus.STALE, None)
+
+
+@pytest.mark.parametrize("epoch", [None, 3, "e"])
+def test_seed_without_a_cursor_is_shown_and_is_no_place_to_resume(epoch):
+    """A server without a change log gave it."""
+    result = Result()
+    result.seed([1], None, epoch)
+    assert (result.shown, result.resume_position) == ([1], None)
+
+
+def test_seed_drops_the_layers_it_has_reached_and_folds_the_rest():
+    """A write that landed before it was stored is in it already."""
+    result = Result()
+    reached, pending = Layer(lambda rows: ["never"], print), Layer(lambda rows: ["mine"], print)
+    for layer in (reached, pending):
+        result.push(layer)
+    result.confirm(reached, 5)
+    result.seed(["cached"], 7, "e")
+    assert (result.layers, result.shown) == ((pending,), ["mine"])
+    result.roll_back([pending])
+    assert result.shown == ["cached"]
+
+
+def test_forgotten_result_is_as_if_the_server_had_never_answered():
+    """Value, position, failure and watermark go; what is behind is so no longer."""
+    result = Result()
+    result.apply_value({"type": "data", "data": [1], "cursor": 3, "epoch": "e", "lastMutationId": 4}, tagged=False)
+    result.fail_behind(CodecError("no"))
+    result.forget()
+    assert result.snapshot == Result().snapshot
+    assert (result.base, result.epoch, result.last_mutation_id) == (UNDEFINED, None, 0)
+    assert (result.is_behind, result.resume_position) == (False, None)
+
+
+def test_forgotten_result_keeps_the_layers_over_nothing():
+    """What cannot be folded over nothing is reported and skipped."""
+    result, reported = Result(), []
+    result.apply_value({"type": "data", "data": [1], "cursor": 3}, tagged=False)
+    result.push(Layer(lambda rows: [*rows, 2], reported.append))
+    result.push(Layer(lambda rows: "constant", reported.append))
+    result.forget()
+    assert (result.shown, len(result.layers), [type(each) for each in reported]) == ("constant", 2, [TypeError])

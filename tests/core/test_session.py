@@ -512,3 +512,16 @@ def test_connect_while_a_retry_is_planned_waits_for_it(played):
     assert played.events() == []
     played.advance(1.0)
     assert OpenSocket("") in played.events()
+
+
+def test_socket_that_is_retired_gives_nothing_of_what_was_forgotten_back(played):
+    """The values were somebody else's: neither a late frame nor the position of the next open shows them again."""
+    played.opened_with("a")
+    played.answer("sub_1")
+    played.session.forget_values()
+    played.session.restart(played.now)
+    played.events()
+    assert played.receive("data", id="sub_1", data=ROWS, cursor=9) == []
+    assert played.receive("resume", id="sub_1", cursor=9) == []
+    (_, asked) = played.reopen()
+    assert "sinceSeq" not in asked["query"]

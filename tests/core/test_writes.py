@@ -26,7 +26,7 @@ from lunora_rx.core.events import (
 )
 from lunora_rx.core.records import QueuedMutation
 from lunora_rx.core.snapshot import Status
-from lunora_rx.errors import QueueError
+from lunora_rx.errors import QueueError, StorageError
 from lunora_rx.protocol.rpc import MAX_BATCH_BYTES
 from lunora_rx.protocol.wire import TAG
 from tests.core.played_writes import NO_REPLY, PlayedWrites, verdicts
@@ -956,3 +956,251 @@ def test_pending_counts_are_told_only_when_they_change():
     counts += [each.count for each in played.let_open() if isinstance(each, PendingChanged)]
     counts += [each.count for each in played.lose() if isinstance(each, PendingChanged)]
     assert counts == [2, 0, 2]
+
+
+# --- what is composed while storage is read, and records that cannot be stored
+
+
+def loading(*names: str, **options) -> PlayedWrites:
+    """Return a client whose storage is being read, over an open socket, with writes that wait for it."""
+    played = PlayedWrites(is_durable=True, **options)
+    played.core.client_id = ""
+    played.open()
+    played.mutate(*names)
+    return played
+
+
+def test_writes_composed_before_the_client_has_a_name_get_it_with_the_load():
+    """Nothing was sent meanwhile; they follow what earlier processes left, in order, as one batch."""
+    played = loading("m1", "m2")
+    assert (played.sent(), played.waiting()) == ([], [])
+    played.core.learn_client_id("client-9")
+    played.core.hydrate([record("p1"), record("m1"), record("p1")], played.now)
+    records = [each.record for each in played.take() if isinstance(each, StoreRecord)]
+    assert [(each.mutation_id, each.client_id) for each in records] == [("m1", "client-9"), ("m2", "client-9")]
+    assert played.sent() == [["p1"]]
+    played.store("m1", "m2")
+    played.reply()
+    (request,) = played.requests()
+    assert [(each["mutationId"], each["clientId"]) for each in orjson.loads(request.body)["calls"]] == [
+        ("m1", "client-9"),
+        ("m2", "client-9"),
+    ]
+
+
+def test_write_composed_before_the_load_keeps_the_name_it_has():
+    """The client id may be known before the queue is read."""
+    played = loading()
+    played.core.learn_client_id("client-8")
+    played.mutate("m1")
+    played.core.hydrate((), played.now)
+    assert played.requests()[0].headers["x-lunora-client-id"] == "client-8"
+
+
+def test_writes_composed_before_the_load_where_none_may_queue_are_sent_side_by_side():
+    """Nobody knows yet whether there is such a server: the caller shall hear of it."""
+    played = PlayedWrites(is_durable=True)
+    played.mutate("m1", "m2")
+    played.core.hydrate((), 0.0)
+    assert (played.sent(), played.waiting()) == ([["m1"], ["m2"]], [])
+
+
+def test_write_composed_before_the_load_is_judged_by_who_is_signed_in_after_it():
+    """It was composed as nobody; as somebody it is never sent."""
+    played = loading("m1")
+    played.sign_in("one", "ana")
+    played.core.hydrate((), played.now)
+    played.take()
+    assert verdicts(played.store("m1")) == [("m1", "OFFLINE_IDENTITY_CHANGED")]
+    assert played.sent() == []
+
+
+def test_write_composed_before_the_load_can_be_cancelled():
+    """It has no record yet."""
+    played = loading("m1")
+    assert played.core.cancel_mutation("m1")
+    assert played.take() == []
+    played.core.hydrate((), played.now)
+    assert (played.sent(), played.waiting()) == ([], [])
+
+
+def test_hydration_that_comes_again_goes_ahead_and_skips_what_waits():
+    """What another process left; nothing that is known comes twice."""
+    played = durable()
+    played.mutate("m1")
+    played.store("m1")
+    played.core.hydrate([record("p1"), record("m1")], 0.0)
+    assert played.waiting() == ["p1", "m1"]
+    played.open()
+    assert played.sent() == [["p1", "m1"]]
+
+
+def test_write_whose_record_can_never_be_stored_is_rejected_with_its_layers():
+    """Its verdict names why; what waited behind its record goes out."""
+    played = durable()
+    key = played.watch("notes", value=["a"])
+    played.drop()
+    played.mutate("m1", function_path="notes:list", optimistic=lambda rows: ["b"])
+    played.mutate("m2")
+    played.open()
+    played.store("m2")
+    assert (played.sent(), played.shown(key)) == ([], ["b"])
+    played.core.refuse_stored("m1", StorageError("too large"), played.now)
+    events = played.take()
+    assert verdicts(events) == [("m1", "OFFLINE_WRITE_UNENCODABLE")]
+    assert "too large" in str(next(each for each in events if isinstance(each, MutationSettled)).outcome.error)
+    assert (played.shown(key), played.sent()) == (["a"], [["m2"]])
+
+
+def test_write_whose_record_is_refused_without_a_flush_waiting_for_it_cuts_no_wait_short():
+    """A server that asked for time gets it; a write that is gone already is refused in silence."""
+    played = durable()
+    played.mutate("m1")
+    played.store("m1")
+    played.open()
+    played.refuse("RATE_LIMITED", 429, retry_after="30")
+    played.mutate("m2")
+    played.core.refuse_stored("m2", StorageError("no"), played.now)
+    played.core.refuse_stored("m2", StorageError("no"), played.now)
+    assert verdicts(played.take()) == [("m2", "OFFLINE_WRITE_UNENCODABLE")]
+    assert (played.sent(), played.retry_in()) == ([], 30.0)
+
+
+# --- what is composed while a pass runs
+
+
+@pytest.mark.parametrize(
+    "fail", [lambda played: played.refuse("RATE_LIMITED", 429, retry_after="30"), PlayedWrites.lose]
+)
+def test_writes_composed_while_a_pass_runs_do_not_cut_the_wait_of_what_it_kept_short(fail):
+    """One or many, they queue behind it, and go out with it."""
+    played = offline("m1")
+    played.open()
+    played.mutate("m2", "m3")
+    fail(played)
+    assert (played.sent(), played.waiting()) == ([], ["m1", "m2", "m3"])
+    played.retry()
+    assert played.sent() == [["m1", "m2", "m3"]]
+
+
+def test_writes_composed_while_a_pass_runs_whose_token_changes_follow_it_in_one_pass():
+    """The pass that takes them on is the one that was asked for: none follows it to cut its wait short."""
+    played = offline(queues_before_first_connect=True)
+    played.sign_in("one", "ana")
+    played.mutate("m1")
+    played.open()
+    played.sign_in("two", "ana")
+    played.mutate("m2", "m3")
+    played.reply()
+    assert played.sent() == [["m2", "m3"]]
+    played.refuse("RATE_LIMITED", 429, retry_after="30")
+    assert (played.sent(), played.retry_in()) == ([], 30.0)
+
+
+def test_several_durable_writes_composed_while_a_pass_runs_go_out_as_one_batch_once_stored():
+    """In the order in which they were composed."""
+    played = durable()
+    played.mutate("m1")
+    played.store("m1")
+    played.open()
+    played.mutate("m2", "m3", "m4")
+    stored = [each.record.mutation_id for each in played.reply() if isinstance(each, StoreRecord)]
+    assert (stored, played.sent()) == (["m2", "m3", "m4"], [])
+    played.store("m2", "m3", "m4")
+    assert played.sent() == [["m2", "m3", "m4"]]
+
+
+def test_probe_that_ends_while_a_pass_runs_judges_what_it_held_anew():
+    """It held a write because nobody could yet turn out to be somebody; nothing else would send it."""
+    played = PlayedWrites(is_durable=True)
+    played.core.resolve_user(0.0)
+    played.core.hydrate([record("legacy"), record("p1", identity=None)], 0.0)
+    played.open()
+    assert played.sent() == [["legacy"]]
+    played.answer({"user": None})
+    played.reply()
+    assert played.sent() == [["p1"]]
+
+
+# --- the end of a durable client
+
+
+def test_durable_writes_that_wait_for_a_pass_get_a_record_at_close():
+    """They have none yet, and the next process shall send them."""
+    played = durable()
+    played.mutate("m1")
+    played.store("m1")
+    played.open()
+    played.mutate("m2", "m3")
+    played.core.close()
+    stored = [each.record.mutation_id for each in played.take() if isinstance(each, StoreRecord)]
+    assert stored == ["m2", "m3"]
+
+
+@pytest.mark.parametrize(
+    ("options", "client_id", "is_stored"),
+    [
+        ({"is_durable": True, "queues_before_first_connect": True}, "client-1", True),
+        ({"is_durable": True}, "client-1", False),
+        ({"is_durable": True, "queues_before_first_connect": True}, "", False),
+    ],
+)
+def test_writes_that_wait_for_the_load_at_close_get_a_record_if_they_may_queue(options, client_id, is_stored):
+    """One without a name could never be sent, and one that may not queue fails with the client."""
+    played = PlayedWrites(**options)
+    played.core.client_id = client_id
+    played.mutate("m1")
+    played.core.close()
+    assert [type(each) for each in played.take()].count(StoreRecord) == is_stored
+
+
+def test_writes_that_wait_for_a_pass_of_a_client_without_storage_get_no_record_at_close():
+    """There is nowhere to put one."""
+    played = offline("m1")
+    played.open()
+    played.mutate("m2")
+    played.core.close()
+    assert not [each for each in played.take() if isinstance(each, StoreRecord)]
+
+
+def test_retry_that_is_not_due_yet_is_left_alone():
+    """Each shard has its own time."""
+    played = offline("m1")
+    played.open()
+    played.refuse("RATE_LIMITED", 429, retry_after="30")
+    played.open("room")
+    played.mutate("r1", shard="room")
+    played.lose()
+    played.retry()
+    assert (played.sent(), played.retry_in()) == ([["r1"]], 29.0)
+
+
+# --- what waits, and what may go out all the same
+
+
+def test_time_that_a_server_asked_for_outlives_the_socket():
+    """Reconnecting is no reason to ask it earlier."""
+    played = offline("m1")
+    played.open()
+    played.refuse("RATE_LIMITED", 429, retry_after="30")
+    played.drop()
+    played.open()
+    assert (played.sent(), played.waiting()) == ([], ["m1"])
+    played.retry()
+    assert played.sent() == [["m1"]]
+
+
+@pytest.mark.parametrize("is_durable", [False, True])
+def test_write_of_nobody_behind_one_that_is_held_for_a_user_goes_out(is_durable):
+    """Nothing else would ever flush it; the held one stays in front."""
+    played = offline(is_durable=is_durable)
+    played.core.hydrate((), played.now)
+    played.sign_in("one", "ana")
+    played.mutate("m1")
+    played.store("m1")
+    played.sign_in(None)
+    played.open()
+    played.mutate("m2")
+    assert played.sent() == ([] if is_durable else [["m2"]])
+    played.store("m2")
+    assert (played.sent(), played.waiting()) == ([["m2"]], ["m1"])
