@@ -204,8 +204,9 @@ class Account:
         self._emit(ValuesRevoked())
         if self._reads is not None:
             self._reads.clear()
+        layers = self._writes.own_layers()
         for session in self._sessions.values():
-            session.forget_values()
+            session.forget_values(layers)
         self._restart(now)
         subject = identity.subject if isinstance(identity.subject, str) else None
         self._emit(IdentityChanged(subject, self.identity_epoch))

@@ -78,6 +78,11 @@ class Identity:
         return self.credential if self.subject is UNDEFINED else f"subj:{self.subject}"
 
     @property
+    def author(self) -> str | None:
+        """What new writes are stamped with, and what sockets deliver: the token's, while nobody confirmed its user."""
+        return self.fingerprint if self.is_confirmed else self.credential
+
+    @property
     def is_unresolved(self) -> bool:
         """Whether nobody is known to be signed in only because nobody has said so yet."""
         return self.fingerprint is None and self.is_resolving

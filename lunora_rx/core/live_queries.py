@@ -6,10 +6,11 @@ its session does.  Source: ``docs/protocol.md``, section "Live queries".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import Any, Final, TypeAlias
 
 from lunora_rx.core.events import Event, QueryFailed, SnapshotChanged, TokenExpired, ValueChanged
+from lunora_rx.core.optimistic import Layer
 from lunora_rx.core.results import Change
 from lunora_rx.core.subscriptions import Subscription, Subscriptions
 from lunora_rx.errors import LunoraError, ProtocolError, ServerError
@@ -87,10 +88,10 @@ class LiveQueries:
             subscription.forget_socket()
             self._publish(subscription, subscription.result.go_stale())
 
-    def forget_values(self) -> None:
-        """Take every value off the screen: it belongs to somebody else."""
+    def forget_values(self, keeps: Container[Layer]) -> None:
+        """Take every value off the screen: it belongs to somebody else, and so do all layers but those to keep."""
         for subscription in self._subscriptions:
-            subscription.result.forget()
+            subscription.result.forget(keeps)
             # What was too large for one user may be small for another.
             subscription.is_oversized = False
             self._publish(subscription, Change.STATUS)

@@ -226,7 +226,7 @@ class Multiplexer:
             args=composition.args,
             client_id=self.client_id,
             shard=shard,
-            identity=self.writes.identity.fingerprint,
+            identity=self.writes.identity.author,
             baseline=self.baseline(shard),
             version=self._options.writes.version,
         )

@@ -46,9 +46,8 @@ class Reads:
         While nobody has confirmed whose the bearer is, it is the bearer's. One that opened with a token of its own
         while nobody is signed in is somebody's who is not known: what it delivers is not stored.
         """
-        identity = self._identity()
-        fingerprint = identity.fingerprint if identity.is_confirmed else identity.credential
-        return Stamp(UNKNOWN if has_token and fingerprint is None else fingerprint)
+        author = self._identity().author
+        return Stamp(UNKNOWN if has_token and author is None else author)
 
     def load(self, entries: Iterable[CachedRead]) -> None:
         """Take what the store had; what is of another version goes. Comes once, before ``seed`` has any effect."""
@@ -89,7 +88,7 @@ class Reads:
         revoked = set(self._cache.revoke_seeds(self._identity()))
         for subscription in subscriptions:
             if subscription.key in revoked:
-                subscription.result.forget()
+                subscription.result.forget(subscription.result.layers)
             if subscription.result.base is UNDEFINED:
                 self._emit(SnapshotChanged(subscription.key, subscription.result.snapshot))
         return revoked

@@ -7,7 +7,7 @@ Source: ``docs/protocol.md``, sections "Applying data and delta" and "Other fram
 from __future__ import annotations
 
 import enum
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Container, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -153,8 +153,9 @@ class Result:
         self.layers = without_reached(self.layers, cursor)
         self._show(fold(base, self.layers))
 
-    def forget(self) -> None:
-        """Forget what the server gave, as if it had never answered; what we pretend stays over nothing."""
+    def forget(self, keeps: Container[Layer] = ()) -> None:
+        """Forget what the server gave, as if it had never answered, and every layer but those to keep."""
+        self.layers = tuple(layer for layer in self.layers if layer in keeps)
         self.base, self.is_behind, self.last_mutation_id = UNDEFINED, False, 0
         self.status, self.error = SnapshotStatus.PENDING, None
         self.forget_position()
@@ -221,15 +222,19 @@ class Result:
 
     def _accept(self, base: Any, cursor: int | None, epoch: str | int | None, mutation: int | None) -> Change:
         self.base, self.is_behind = base, False
+        layers = self.layers
+        if layers and epoch is not None and self.epoch is not None and epoch != self.epoch:
+            # Positions of another history: what was committed there is in this base, or nowhere any more.
+            self.layers = tuple(layer for layer in layers if layer.commit_cursor is None)
         if cursor is not None:
             self.cursor = cursor
         if epoch is not None:
             self.epoch = epoch
         if mutation is not None and mutation > self.last_mutation_id:
             self.last_mutation_id = mutation
-        shown, layers = base, self.layers
-        if layers:
-            self.layers = without_reached(layers, self.cursor)
+        shown = base
+        if self.layers:
+            self.layers = without_reached(self.layers, self.cursor)
             shown = fold(base, self.layers)
         healed = Change.NOTHING if self.status is SnapshotStatus.LIVE else self._heal()
         if is_unchanged(self.shown, shown):

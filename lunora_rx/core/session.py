@@ -7,7 +7,7 @@ Source: ``docs/protocol.md``, sections "WebSocket" and "Live queries".
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from math import inf
 from typing import Any
 
@@ -15,6 +15,7 @@ from lunora_rx.core.connection import Closed, Connection, Due, Idle, Trigger
 from lunora_rx.core.contexts import Contexts
 from lunora_rx.core.events import CloseSocket, Event, FrameIgnored, OpenSocket, SubscriptionClosed, TokenExpired
 from lunora_rx.core.live_queries import Handler, LiveQueries
+from lunora_rx.core.optimistic import Layer
 from lunora_rx.core.pacing import CONCURRENCY, Pacing
 from lunora_rx.core.read_cache import Stamp
 from lunora_rx.core.reads import UNKNOWN, Reads
@@ -254,9 +255,9 @@ class Session:
         """Note that the server cannot be asked over HTTP either."""
         self._queries.go_stale()
 
-    def forget_values(self) -> None:
-        """Take every value off the screen: it belongs to somebody else."""
-        self._queries.forget_values()
+    def forget_values(self, keeps: Container[Layer]) -> None:
+        """Take every value off the screen: it belongs to somebody else, and so do all layers but those to keep."""
+        self._queries.forget_values(keeps)
 
     def forget_positions(self) -> None:
         """Have the next socket ask for whole values; what is shown stays."""

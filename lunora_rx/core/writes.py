@@ -30,6 +30,7 @@ from lunora_rx.core.events import (
 )
 from lunora_rx.core.identity import Gate, Identity, gate
 from lunora_rx.core.offline_queue import OfflineQueue, Write
+from lunora_rx.core.optimistic import Layer
 from lunora_rx.core.progress import Progress
 from lunora_rx.core.records import QueuedMutation
 from lunora_rx.core.replay import Findings, ReplayPass, call_of
@@ -170,6 +171,11 @@ class Writes:
                 self.queue.withdraw(write.mutation_id)
                 self._reject_foreign(write)
         self._announce()
+
+    def own_layers(self) -> set[Layer]:
+        """Return the layers of unsent writes that are the present user's."""
+        writes = (write for write in self._unsent() if gate(write.record.identity, self.identity) is Gate.SEND)
+        return {layer for write in writes for _, layer in write.layers}
 
     def receive_stored(self, mutation_ids: Iterable[str], now: float) -> None:
         """Note that records are where they should be: on disk, or in memory if the disk refused."""

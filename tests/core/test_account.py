@@ -192,8 +192,8 @@ def test_different_identity_rejects_what_is_not_its_own_and_keeps_what_has_no_st
     assert played.waiting() == ["bob", "legacy"]
 
 
-def test_different_identity_folds_the_layers_that_are_left_over_nothing():
-    """A write under way keeps its layer until its verdict; one that was rejected took its own with it."""
+def test_different_identity_shows_no_layer_of_the_one_before():
+    """A write under way has its verdict all the same, which changes nothing that is shown."""
     played = client()
     played.sign_in("one", "ana")
     played.watch("notes", value=["live"])
@@ -202,9 +202,23 @@ def test_different_identity_folds_the_layers_that_are_left_over_nothing():
     queue(played, "m2", function_path="notes:list", optimistic=lambda rows: "queued")
     events = played.sign_in("two", "bob")
     assert verdicts(events) == [("m2", REJECTED)]
-    assert (played.shown(NOTES), played.core.find(NOTES, "").result.base) == ("mine", UNDEFINED)
-    played.refuse("CONFLICT", 409)
-    assert (played.shown(NOTES), played.core.find(NOTES, "").result.layers) == (UNDEFINED, ())
+    result = played.core.find(NOTES, "").result
+    assert (result.shown, result.base, result.layers) == (UNDEFINED, UNDEFINED, ())
+    assert verdicts(played.refuse("CONFLICT", 409)) == [("m1", "CONFLICT")]
+    assert (result.shown, result.layers) == (UNDEFINED, ())
+
+
+def test_different_identity_folds_the_layers_of_its_own_writes_over_nothing():
+    """What was composed with its token, before anybody knew whose that is, is still on its way."""
+    played = client()
+    played.sign_in("one", "ana")
+    played.watch("notes", value=["live"])
+    played.drop()
+    played.sign_in("two")
+    queue(played, "m1", function_path="notes:list", optimistic=lambda rows: "mine")
+    played.sign_in("two", "bob")
+    result = played.core.find(NOTES, "").result
+    assert (result.shown, result.base, len(result.layers)) == ("mine", UNDEFINED, 1)
 
 
 def test_different_identity_reaches_a_query_that_lingers():

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from lunora_rx.core.events import FrameIgnored, QueryFailed, SnapshotChanged, TokenExpired, ValueChanged
+from lunora_rx.core.events import Event, FrameIgnored, QueryFailed, SnapshotChanged, TokenExpired, ValueChanged
 from lunora_rx.core.live_queries import GENERIC_FAILURE
 from lunora_rx.core.snapshot import Snapshot, SnapshotStatus
 from lunora_rx.errors import CodecError, ServerError
+from lunora_rx.protocol.rpc import Accepted, Outcome, Refused
+from lunora_rx.protocol.values import UNDEFINED
 from lunora_rx.protocol.wire import TAG
 from tests.core.play import ROWS, PlayedSession
 
@@ -220,8 +222,65 @@ def test_values_that_are_forgotten_leave_every_query_pending_and_registered(play
     played.subscribe("r")
     played.answer("sub_1", "sub_2")
     played.receive("error", id="sub_2", message="no")
-    played.session.forget_values()
+    played.session.forget_values(())
     assert played.events() == [SnapshotChanged("q", Snapshot()), SnapshotChanged("r", Snapshot())]
     played.drop()
     _, *asked = played.reopen()
     assert [(each["id"], "sinceSeq" in each["query"]) for each in asked] == [("sub_1", False), ("sub_2", False)]
+
+
+# --- polls
+
+
+@pytest.fixture
+def unconnected() -> PlayedSession:
+    """A session with one live query and no socket."""
+    played = PlayedSession()
+    played.subscribe("q")
+    played.events()
+    return played
+
+
+def poll(played: PlayedSession, outcome: Outcome | None) -> list[Event]:
+    """Let the server answer the query over HTTP."""
+    played.session.receive_poll(played.session.subscriptions.get("q"), outcome, 0)
+    return played.events()
+
+
+def test_poll_that_is_refused_fails_its_query(unconnected):
+    """The next one heals it; the value stays meanwhile."""
+    poll(unconnected, Accepted([1]))
+    error = ServerError("no", code="FORBIDDEN")
+    assert poll(unconnected, Refused(error)) == [
+        QueryFailed("q", Snapshot(SnapshotStatus.FAILED, [1], error)),
+    ]
+    assert poll(unconnected, Accepted([1]))[0].snapshot.status is SnapshotStatus.LIVE
+
+
+def test_poll_that_cannot_be_decoded_fails_its_query(unconnected):
+    """With the reason that was found here."""
+    error = CodecError("no", code="WIRE_DECODE_FAILED")
+    assert poll(unconnected, Accepted(UNDEFINED, undecodable=error)) == [
+        QueryFailed("q", Snapshot(SnapshotStatus.FAILED, error=error))
+    ]
+
+
+def test_poll_that_cannot_be_read_says_nothing(unconnected):
+    """There is no outcome in it."""
+    assert poll(unconnected, None) == []
+
+
+def test_poll_of_undefined_is_no_value(unconnected):
+    """As in a frame."""
+    assert poll(unconnected, Accepted(UNDEFINED)) == [SnapshotChanged("q", Snapshot(SnapshotStatus.LIVE))]
+
+
+def test_poll_of_a_query_that_is_over_is_ignored(unconnected):
+    """Its key may be another's by now."""
+    former = unconnected.session.subscriptions.get("q")
+    unconnected.unsubscribe("q")
+    unconnected.subscribe("q")
+    unconnected.events()
+    unconnected.session.receive_poll(former, Accepted([1]), 0)
+    assert unconnected.events() == []
+    assert unconnected.session.subscriptions.get("q").result.shown is UNDEFINED

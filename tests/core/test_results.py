@@ -342,11 +342,74 @@ def test_forgotten_result_is_as_if_the_server_had_never_answered():
     assert (result.is_behind, result.resume_position) == (False, None)
 
 
+def test_epoch_that_changes_takes_what_was_committed_in_the_other_one_along():
+    """Its positions mean nothing in this history; what has no position yet stays."""
+    result = Result()
+    result.apply_value({"type": "data", "data": [1], "cursor": 3, "epoch": "e"}, tagged=False)
+    committed, pending = Layer(lambda rows: [*rows, 2], print), Layer(lambda rows: [*rows, 3], print)
+    result.push(committed)
+    result.push(pending)
+    result.confirm(committed, 9)
+    result.apply_value({"type": "data", "data": [1], "cursor": 1, "epoch": "f"}, tagged=False)
+    assert (result.shown, result.layers) == ([1, 3], (pending,))
+
+
+def test_forgotten_result_drops_the_layers_that_are_not_to_be_kept():
+    """They are somebody else's too."""
+    result = Result()
+    result.push(Layer(lambda rows: "theirs", print))
+    result.forget()
+    assert (result.shown, result.layers) == (UNDEFINED, ())
+
+
 def test_forgotten_result_keeps_the_layers_over_nothing():
     """What cannot be folded over nothing is reported and skipped."""
     result, reported = Result(), []
     result.apply_value({"type": "data", "data": [1], "cursor": 3}, tagged=False)
     result.push(Layer(lambda rows: [*rows, 2], reported.append))
     result.push(Layer(lambda rows: "constant", reported.append))
-    result.forget()
+    result.forget(result.layers)
     assert (result.shown, len(result.layers), [type(each) for each in reported]) == ("constant", 2, [TypeError])
+
+
+def test_poll_replaces_the_base_and_leaves_the_position():
+    """The next socket resumes from where the last one stood."""
+    result = held([1])
+    assert result.apply_poll([2], 0) is Change.VALUE
+    assert result.snapshot == Snapshot(SnapshotStatus.LIVE, [2], None, 5)
+    assert result.resume_position == (5, "e")
+
+
+def test_poll_of_what_had_no_value_gives_no_position():
+    """There is nothing to resume from, and a failure before is over."""
+    result = Result()
+    result.fail(ServerError("no"))
+    assert result.apply_poll(None, 0) is Change.VALUE
+    assert (result.snapshot, result.resume_position) == (Snapshot(SnapshotStatus.LIVE, None), None)
+
+
+def test_poll_over_a_gap_leaves_the_result_behind():
+    """The value is a whole one, but deltas that follow are about another."""
+    result = held([{"_id": "a"}])
+    result.fail_behind(CodecError("no"))
+    assert result.apply_poll([{"_id": "b"}], 0) is Change.VALUE
+    assert (result.status, result.is_behind, result.resume_position) == (SnapshotStatus.LIVE, True, None)
+    assert apply(result, "delta", delta=INSERT, cursor=6) is Change.NOTHING
+
+
+@pytest.mark.parametrize("before", [SnapshotStatus.LIVE, SnapshotStatus.STALE])
+def test_poll_of_an_equal_scalar_says_only_what_is_new(before):
+    """That the value is live again, if it was not."""
+    result = held("x")
+    result.status = before
+    assert result.apply_poll("x", 0) is (Change.NOTHING if before is SnapshotStatus.LIVE else Change.STATUS)
+
+
+def test_poll_that_only_drops_a_layer_says_so():
+    """The number stays the same, and is no longer optimistic."""
+    result, layer = held(6), Layer(lambda n: 6, print)
+    result.push(layer)
+    result.confirm(layer, 9, 1)
+    assert result.apply_poll(6, 0) is Change.NOTHING
+    assert result.apply_poll(6, 1) is Change.STATUS
+    assert result.snapshot.pending_layers == 0

@@ -9,12 +9,16 @@ import pytest
 from lunora_rx.core.connection import Closed, Connecting, Idle, Open
 from lunora_rx.core.events import (
     CloseSocket,
+    Event,
     FrameIgnored,
     OpenSocket,
+    SnapshotChanged,
     SubscriptionClosed,
     ValueChanged,
+    WhisperReceived,
 )
 from lunora_rx.protocol.frames import SERVER_FRAMES
+from lunora_rx.protocol.rpc import Accepted
 from lunora_rx.protocol.wire import TAG
 from tests.core.play import ROWS, PlayedSession, frame
 
@@ -518,10 +522,129 @@ def test_socket_that_is_retired_gives_nothing_of_what_was_forgotten_back(played)
     """The values were somebody else's: neither a late frame nor the position of the next open shows them again."""
     played.opened_with("a")
     played.answer("sub_1")
-    played.session.forget_values()
+    played.session.forget_values(())
     played.session.restart(played.now)
     played.events()
     assert played.receive("data", id="sub_1", data=ROWS, cursor=9) == []
     assert played.receive("resume", id="sub_1", cursor=9) == []
     (_, asked) = played.reopen()
     assert "sinceSeq" not in asked["query"]
+
+
+# --- whispers
+
+
+def test_topics_are_joined_after_everything_else_on_a_new_socket(played):
+    """The order is the protocol's; what was left meanwhile is not joined."""
+    played.opened_with("a", "b")
+    for topic in ("s", "t"):
+        played.session.join_topic(topic, played.now)
+    assert [each["topic"] for each in played.sent()] == ["s", "t"]
+    played.answer("sub_1", "sub_2")
+    played.drop()
+    played.unsubscribe("a")
+    played.session.leave_topic("s", played.now)
+    assert [each["type"] for each in played.reopen()] == ["connect", "subscribe", "unsubscribe", "whisper_subscribe"]
+
+
+def test_topic_opens_the_socket_and_keeps_it():
+    """Left, the shard is idle five seconds later, as after any release."""
+    played = PlayedSession("room")
+    played.session.join_topic("t", played.now)
+    assert played.events() == [OpenSocket("room")]
+    played.session.receive_opened(played.now)
+    assert played.receive("whisper", topic="t", data=1) == [WhisperReceived("room", "t", 1, None)]
+    played.advance(40.0)
+    assert not played.session.is_closed
+    played.session.leave_topic("t", played.now)
+    assert played.sent()[-1] == {"type": "whisper_unsubscribe", "topic": "t"}
+    played.advance(5.0)
+    assert played.session.is_closed
+
+
+def test_topic_joined_on_an_idle_shard_keeps_its_socket():
+    """The timer that runs must not close it."""
+    played = PlayedSession("room")
+    played.opened_with("a")
+    played.unsubscribe("a")
+    played.advance(4.0)
+    played.session.join_topic("t", played.now)
+    played.advance(20.0)
+    assert not played.session.is_closed
+
+
+def test_whisper_without_a_socket_is_dropped_for_good(played):
+    """It is not sent later either; the default shard opens and stays."""
+    played.session.whisper("t", 1, played.now)
+    assert (played.events(), played.sent()) == ([OpenSocket("")], [])
+    played.session.receive_opened(played.now)
+    assert played.sent() == [CONNECT]
+    played.session.whisper("t", 2, played.now)
+    assert played.sent() == [{"type": "whisper", "topic": "t", "data": 2}]
+
+
+def test_whisper_now_and_then_keeps_the_socket_of_its_shard():
+    """Five seconds after the last one it goes: nobody listens there."""
+    played = PlayedSession("room")
+    played.open()
+    for _ in range(20):
+        played.session.whisper("t", 1, played.now)
+        played.advance(1.0)
+    assert [type(played.session.connection.state), played.sent()[1:].count("lunora-ping")] == [Open, 0]
+    played.advance(4.0)
+    assert played.session.is_closed
+
+
+def test_whisper_of_the_wrong_form_is_reported(played):
+    """The conversation goes on."""
+    played.opened_with("a")
+    (event,) = played.receive("whisper", topic=5)
+    assert isinstance(event, FrameIgnored)
+    assert played.receive("data", id="sub_1", data=1) == [ValueChanged("a", 1, None, 0)]
+
+
+# --- polling
+
+
+def polled(played: PlayedSession, value: object) -> list[Event]:
+    """Let the server answer the first query over HTTP."""
+    subscription = next(iter(played.session.subscriptions))
+    played.session.receive_poll(subscription, Accepted(value), 0)
+    return played.events()
+
+
+def test_poll_is_shown_while_there_is_no_socket(played):
+    """Also while one is being opened."""
+    played.subscribe("a")
+    played.events()
+    assert [each.snapshot.value for each in polled(played, [1])] == [[1]]
+    played.drop()
+    assert [each.snapshot.value for each in polled(played, [2])] == [[2]]
+
+
+def test_poll_that_comes_after_the_socket_opened_is_ignored(played):
+    """What the socket says is newer, and has a position."""
+    played.opened_with("a")
+    played.answer("sub_1")
+    assert polled(played, ["old"]) == []
+    assert played.session.subscriptions.get("a").result.shown == []
+
+
+def test_attempt_that_never_opened_counts_and_takes_nothing_away():
+    """A socket that was open and dropped makes values stale, and counts nothing."""
+    failures: list[float] = []
+    played = PlayedSession()
+    played.session._note_failure = failures.append
+    played.opened_with("a")
+    played.answer("sub_1")
+    assert [type(each) for each in played.drop()] == [SnapshotChanged]
+    assert failures == []
+    polled(played, [1])
+    played.advance(1.0)
+    played.events()
+    assert (played.drop(), failures) == ([], [1.0])
+    assert (played.drop(), failures) == ([], [1.0])
+    played.advance(2.0)
+    played.events()
+    played.advance(10.0)
+    assert (played.events(), failures) == ([CloseSocket("", 1000)], [1.0, 13.0])

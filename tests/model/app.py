@@ -1,16 +1,25 @@
-"""The app of the model test: queries of every form that a server can answer, and two mutations."""
+"""The app of the model test: queries of every form that a server can answer, and the mutations that change them."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any
 
-from lunora_rx.devserver import App, Limits
+import orjson
+
+from lunora_rx.devserver import App, HttpRequest, Limits
 from lunora_rx.devserver.refusals import AppError
 from lunora_rx.protocol import WireBigInt
+from lunora_rx.protocol.endpoints import HEADER_MUTATION_ID
+from lunora_rx.protocol.rpc import HttpReply
 
 GOOD_TOKEN = "good"
+USERS = ("alice", "bob")
 BLOAT = 900
 """How many characters a row is blown up by, times its size."""
+
+TOUCH = "rows:touch"
+"""A path that names a query and a mutation, so that a mutation can patch the query of its own name."""
 
 QUERIES: dict[str, tuple[str, dict[str, Any]]] = {
     "asc": ("rows:list", {"order": "asc"}),
@@ -26,16 +35,75 @@ QUERIES: dict[str, tuple[str, dict[str, Any]]] = {
     "labelled": ("rows:labelled", {}),
     "by size": ("rows:by_size", {}),
     "fragile": ("rows:fragile", {}),
+    "touched": (TOUCH, {"id": "r1"}),
 }
 """Names of queries, and what each stands for."""
 
 
-def model_app(*, change_retention: int, queued_bytes: int) -> App:
+@dataclass(slots=True)
+class Mood:
+    """What the server refuses at present, and what it has carried out.
+
+    Attributes:
+        revoked: Tokens that are no longer good.
+        busy_for: How many more mutations are told to come again later.
+        delayed: Marks of the writes that were told so.
+        applied: How many writes were applied.
+    """
+
+    revoked: set[str] = field(default_factory=set)
+    busy_for: int = 0
+    delayed: set[int] = field(default_factory=set)
+    applied: int = 0
+
+    def subject_of(self, token: str) -> str | None:
+        """Return whose token this is."""
+        if token == GOOD_TOKEN:
+            return "someone"
+        user = user_of(token)
+        return user if user in USERS and token not in self.revoked else None
+
+    def answer_probe(self, authorization: str | None) -> HttpReply:
+        """Say whose session it is."""
+        user = None if authorization is None else self.subject_of(authorization.removeprefix("Bearer "))
+        if user is None:
+            return HttpReply(200 if authorization is None else 401, {}, b"null")
+        return HttpReply(200, {}, orjson.dumps({"user": {"id": user}}))
+
+    def admit(self, mark: int) -> None:
+        """Let a write in, or tell it to come again."""
+        if self.busy_for:
+            self.busy_for -= 1
+            self.delayed.add(mark)
+            raise AppError("RATE_LIMITED", "come again", data={"retryAfterMs": 700})
+
+
+def user_of(token: str | None) -> str | None:
+    """Return who is behind a token of the model, nobody without one."""
+    return None if token is None else token.partition("-")[0]
+
+
+def translated(request: HttpRequest) -> HttpRequest:
+    """Return a request as the server has to see it, which knows one function a path: a touch is a put."""
+    body = orjson.loads(request.body)
+    calls = body.get("calls", [body])
+    if all(call["functionPath"] != TOUCH for call in calls):
+        return request
+    for call in calls:
+        if call["functionPath"] == TOUCH:
+            mark = int(call.get("mutationId", request.headers.get(HEADER_MUTATION_ID))[1:])
+            args = {"steps": [["put", call["args"]["id"], "a", 2]], "mark": mark}
+            call.update(functionPath="rows:apply", args=args)
+    return HttpRequest(request.path, request.headers, orjson.dumps(body))
+
+
+def model_app(mood: Mood, *, change_retention: int, queued_bytes: int) -> App:
     """Return the app; the fewer changes or bytes it keeps, the more often its clients start anew."""
     app = App(limits=Limits(change_retention=change_retention, queued_bytes=queued_bytes))
-    app.authenticate(lambda token: "someone" if token == GOOD_TOKEN else None)
+    app.authenticate(mood.subject_of)
     _register_queries(app)
-    _register_mutations(app)
+    _register_touch(app)
+    _register_mutations(app, mood)
     return app
 
 
@@ -78,17 +146,31 @@ def _register_queries(app: App) -> None:
         return "sound"
 
 
-def _register_mutations(app: App) -> None:
+def _register_touch(app: App) -> None:
+    @app.query(TOUCH)
+    def touched(ctx, id: str):
+        return [row for row in [ctx.db.get("rows", id)] if row is not None]
+
+
+def _register_mutations(app: App, mood: Mood) -> None:
     @app.mutation("rows:apply")
     def apply(ctx, steps: list, mark: int):
+        mood.admit(mark)
         for kind, row_id, group, size in steps:
             _apply(ctx.db, kind, row_id, {"group": group, "size": size})
-        ctx.db.insert("journal", mark=mark)
+        mood.applied += 1
+        ctx.db.insert("journal", mark=mark, subject=ctx.identity, place=mood.applied)
         return mark
 
     @app.mutation("rows:nothing")
     def nothing(ctx, steps: list, mark: int):
+        mood.admit(mark)
         return mark
+
+    @app.mutation("rows:refuse")
+    def refuse(ctx, steps: list, mark: int):
+        apply(ctx, steps, mark)
+        raise AppError("NO", "this mutation is never carried out")
 
 
 def _apply(db: Any, kind: str, row_id: str, fields: dict[str, Any]) -> None:

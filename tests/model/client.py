@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
+from http import HTTPStatus
 from math import inf
 from typing import Any
 
@@ -17,26 +19,40 @@ import orjson
 from lunora_rx.core.backoff import Backoff
 from lunora_rx.core.connection import Timing
 from lunora_rx.core.events import (
-    CallSettled,
     CloseSocket,
+    CredentialRefused,
     Event,
+    IdentityChanged,
+    MutationQueued,
+    MutationSettled,
     OpenSocket,
+    PendingChanged,
     QueryFailed,
+    RemoveRecords,
+    ReplaceRecord,
     SnapshotChanged,
+    StaleRecordsDropped,
+    StoreRecord,
     SubscriptionClosed,
     ValueChanged,
 )
+from lunora_rx.core.identity import KEEP, Gate, gate
 from lunora_rx.core.multiplexer import CoreOptions, Multiplexer
+from lunora_rx.core.optimistic import Layer, fold
+from lunora_rx.core.patches import Composition
+from lunora_rx.core.records import QueuedMutation
 from lunora_rx.core.snapshot import SnapshotStatus
 from lunora_rx.core.subscriptions import Subscription
+from lunora_rx.core.writes import WriteOptions
 from lunora_rx.errors import LunoraError, TransportError
 from lunora_rx.protocol import UNDEFINED, encode_wire, subscription_key
-from lunora_rx.protocol.rpc import Accepted, HttpReply, RpcCall
-from tests.model.app import QUERIES
+from lunora_rx.protocol.rpc import Accepted, HttpReply
+from lunora_rx.protocol.values import Undefined
+from tests.model.app import QUERIES, TOUCH, user_of
+from tests.model.disk import Disk
 from tests.model.history import FAILED, History
-from tests.model.network import Link, Network, Request, subscription_id_of
-
-_CALL_TIMEOUT = 30.0
+from tests.model.network import Link, Network, Request, mutation_ids_of, subscription_id_of
+from tests.model.writes import Author, ModelLayer, Write
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +63,8 @@ class ClientSettings:
     jitter: str = "decorrelated"
     linger: float = 0.0
     seed: int = 0
+    is_durable: bool = False
+    queue_limit: int = 1000
 
 
 @dataclass(eq=False)
@@ -60,6 +78,7 @@ class View:
         status: The latest status.
         value: The latest value.
         error: The latest error.
+        pending_layers: How many layers the latest value is said to hold.
         ordinal: Place in the server's history that the value is known to have reached.
         is_mid_run: Whether the value is between two states of the server: more deltas of one commit must follow.
     """
@@ -70,58 +89,80 @@ class View:
     status: SnapshotStatus = SnapshotStatus.PENDING
     value: Any = UNDEFINED
     error: LunoraError | None = None
+    pending_layers: int = 0
     ordinal: int = -1
     is_mid_run: bool = False
 
 
-@dataclass(eq=False)
-class Write:
-    """One mutation that the application wants carried out exactly once.
+class Client:
+    """One client core, its sockets, its writes, its observers: one process.
+
+    Args:
+        name: What it calls itself.
+        settings: What varies.
+        network: Where its sockets and requests go.
+        history: What the server's values have been.
+        traffic: Counts what happens.
+        disk: Where its queue is kept; ``None`` keeps it in memory.
+        version: Which version of the application it is.
 
     Attributes:
-        mark: What it leaves in the server's journal.
-        request: The attempt that the client is waiting for.
-        is_acknowledged: Whether the client was told that it is done.
-        may_be_lost: Whether the server has lost its disk after it may have been carried out.
+        writes: Its writes, and those of earlier processes that it has found, by mutation id.
+        token: The bearer.
+        has_started: Whether it knows its client id; before, no socket opens and no request is made.
+        left_over: The records it has found and not taken over yet; ``None`` once it has.
+        refused_tokens: Tokens of which it was told that the server refuses them.
+        pending: How many writes wait, as it says.
     """
 
-    mark: int
-    client: Client
-    shard: str
-    call: RpcCall
-    request: Request | None = None
-    is_acknowledged: bool = False
-    may_be_lost: bool = False
-
-
-class Client:
-    """One client core, its sockets, its calls, its observers."""
-
     def __init__(
-        self, name: str, settings: ClientSettings, network: Network, history: History, traffic: Counter[str]
+        self,
+        name: str,
+        settings: ClientSettings,
+        network: Network,
+        history: History,
+        traffic: Counter[str],
+        disk: Disk | None = None,
+        version: str | None = None,
     ) -> None:
         self.name = name
         self.now = 0.0
         self.armed = inf
         self.views: dict[str, View] = {}
         self.links: dict[str, Link] = {}
-        self.writes: list[Write] = []
+        self.writes: dict[str, Write] = {}
         self.commits: dict[str, int] = {}
+        self.disk = disk
+        self.left_over = None if disk is None else list(disk.records.values())
+        self.has_started = disk is None
+        self.token: str | None = None
+        self.refused_tokens: set[str | None] = set()
+        self.pending = 0
         self.core = Multiplexer(
             CoreOptions(
-                name,
+                "" if disk is not None else name,
                 timing=Timing(heartbeat_interval=settings.heartbeat_interval),
                 backoff=Backoff(jitter=settings.jitter),
                 linger=settings.linger,
+                writes=WriteOptions(
+                    queue_limit=settings.queue_limit,
+                    is_durable=disk is not None,
+                    queues_before_first_connect=disk is not None,
+                    version=version,
+                ),
             ),
             random.Random(settings.seed).random,
         )
         self.is_closed = False
+        self.is_crashed = False
         self._linger = settings.linger
+        self._version = version
         self._network = network
         self._history = history
         self._traffic = traffic
-        self._waiting: dict[int, Write] = {}
+        self._requests: dict[int, Request] = {}
+        self._reply_epoch: Any = None
+        self._patching: dict[str, Write] = {}
 
     # --- for the application
 
@@ -148,11 +189,83 @@ class Client:
         self.core.refresh(key, self.views[key].shard, self.now)
         self.drain()
 
-    def attempt(self, write: Write) -> None:
-        """Send a write, for the first time or again."""
-        request_id = self.core.call(write.call, timeout=_CALL_TIMEOUT)
-        self._waiting[request_id] = write
+    def compose(self, write: Write) -> None:
+        """Mutate, for the first time or again."""
+        must_wait = self._has_writes_ahead(write.shard) or self.left_over is not None
+        self.writes[write.mutation_id] = write
+        self._patching.pop(write.mutation_id, None)
+        self._patching[write.mutation_id] = write
+        composition = Composition(
+            write.mutation_id,
+            write.mutation,
+            encode_wire(write.args),
+            write.shard,
+            optimistic=write.transform_own(self._find(write)) if write.mutation == TOUCH else None,
+            optimistic_update=(lambda store: write.update(store, lambda key: self.core.find(key, write.shard))),
+            precondition=write.ask_precondition if write.has_precondition else None,
+        )
+        self.core.mutate(composition, self.now)
         self.drain()
+        is_direct = self._is_under_way(write)
+        assert not (must_wait and is_direct), f"write {write.mark} overtakes what waits already"
+        write.is_ordered = write.is_open and not is_direct and not write.was_sent
+
+    def _has_writes_ahead(self, shard: str) -> bool:
+        # What is held for somebody who is not signed in may be overtaken: nobody knows for how long.
+        writes, state = self.core.writes, self.core.writes._states.get(shard)
+        is_busy = state is not None and (state.replay is not None or bool(state.waiting))
+        return is_busy or (writes.queue.has_shard(shard) and not writes._holds_all(shard))
+
+    def cancel(self, write: Write) -> None:
+        """Withdraw a write; that succeeds exactly as long as it waits."""
+        is_late = not write.is_open or self._is_under_way(write)
+        was_withdrawn = self.core.cancel_mutation(write.mutation_id)
+        assert was_withdrawn is not is_late, f"write {write.mark}: withdrawn is {was_withdrawn}, too late is {is_late}"
+        if was_withdrawn:
+            self._traffic["write cancelled"] += 1
+            write.excuses.add("cancelled")
+            write.is_open = False
+        self.drain()
+
+    def sign_in(self, token: str | None, *, names_subject: bool) -> None:
+        """Use another token, or name the subject of the present one."""
+        self.token = token
+        self.core.set_auth_token(token, user_of(token) if names_subject else KEEP, self.now)
+        self.drain()
+
+    @property
+    def author(self) -> Author:
+        """Who composes what is composed now."""
+        subject = self.core.writes.identity.subject
+        return Author(user_of(self.token) if isinstance(subject, Undefined) else subject, user_of(self.token))
+
+    def start(self) -> None:
+        """Learn who it is, if that is still to do."""
+        if not self.has_started:
+            self.has_started = True
+            self.core.learn_client_id(self.name)
+            self.core.has_more = True
+            self.drain()
+
+    def hydrate(self) -> None:
+        """Take over what earlier processes have left, if that is still to do."""
+        self.start()
+        records, self.left_over = self.left_over, None
+        if records is not None:
+            self.core.hydrate(records, self.now)
+            self.core.load_reads((), self.now)
+            self.drain()
+
+    def use_disk(self, count: int = 1_000_000, *, is_full: bool = False) -> bool:
+        """Let the disk do what it was asked for; tell whether there was anything."""
+        if self.disk is None or not self.disk.wishes:
+            return False
+        done = self.disk.work(count, is_full=is_full)
+        for mutation_id in done:
+            self.writes[mutation_id].is_stored = True
+        self.core.receive_stored(done, self.now)
+        self.drain()
+        return True
 
     def restart_sockets(self) -> None:
         """Use a new credential."""
@@ -160,18 +273,27 @@ class Client:
         self.drain()
 
     def close(self) -> None:
-        """End the client; nothing may be left."""
+        """End the client; nothing may be left, and nothing of what it composed is lost that a disk should hold."""
+        self.hydrate()
         self.is_closed = True
         self.core.close()
         self.drain()
         assert not self.views, "observers of a closed client were not told"
         assert not self.links, "a closed client keeps a socket"
         assert self.armed == inf, "a closed client keeps a timer"
-        assert not self._waiting, "a call of a closed client is not settled"
+
+    def crash(self) -> None:
+        """Lose everything that is not on the disk; nobody is told."""
+        self.is_closed = self.is_crashed = True
+        self.armed = inf
+        self.views.clear()
+        for link in self.links.values():
+            self._network.lose_client(link)
 
     # --- for the network
 
     def receive_opened(self, link: Link) -> None:
+        assert not self.is_crashed
         self.core.receive_opened(link.shard, self.now)
         self.drain()
 
@@ -186,6 +308,14 @@ class Client:
         self._check_frame(link.shard, text)
 
     def receive_reply(self, request_id: int, reply: HttpReply | TransportError) -> None:
+        request = self._requests.pop(request_id)
+        self._reply_epoch = request.epoch
+        if not isinstance(reply, HttpReply) or reply.status != HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            # Halves of a body that was too large belong to the same pass; another pass asks anew.
+            for write in request.writes:
+                write.answered = None
+        if self.is_crashed:
+            return
         self.core.receive_reply(request_id, reply, self.now)
         self.drain()
 
@@ -208,6 +338,10 @@ class Client:
                 core.has_more = False
                 self._send()
                 self.armed = core.next_deadline()
+        if not self.is_closed:
+            self._check_views()
+            queued = len(core.writes.queue)
+            assert self.pending == queued, f"{self.name} says that {self.pending} writes wait, {queued} do"
 
     # --- what there is to see
 
@@ -217,21 +351,48 @@ class Client:
         assert found is not None, f"{self.views[key].query}: the core has forgotten it"
         return found
 
+    def stalled_writes(self) -> list[QueuedMutation]:
+        """Return what waits although nothing forbids that it is sent."""
+        identity = self.core.writes.identity
+        queued = [write.record for write in self.core.writes.queue]
+        if self.token in self.refused_tokens:
+            return []
+        return [record for record in queued if gate(record.identity, identity) is not Gate.HOLD]
+
     def _send(self) -> None:
         for shard in self.core.shards_to_send():
             frames = self.core.take_frames(shard)
             assert shard in self.links, f"frames for {shard!r}, which has no socket"
             self.links[shard].up.extend(frames)
-        for http in self.core.requests_to_send():
-            write = self._waiting[http.request_id]
-            write.request = self._network.request(self, write.shard, http)
+        for http in self.core.requests_to_send() if self.has_started else ():
+            ids = mutation_ids_of(http)
+            assert set(ids) <= set(self.writes), f"{ids} are sent, which nobody has composed"
+            writes = [self.writes[mutation_id] for mutation_id in ids]
+            for write in writes:
+                self._note_sent(write)
+            shard = writes[0].shard if writes else ""
+            self._requests[http.request_id] = self._network.request(self, shard, http, writes)
+
+    def _note_sent(self, write: Write) -> None:
+        assert write.is_open, f"write {write.mark} is sent, which has its verdict"
+        assert not self._is_under_way(write), f"write {write.mark} is on its way twice"
+        if write.was_queued:
+            assert write.is_stored or self.disk is None, f"write {write.mark} is replayed before it is stored"
+            is_asked = not write.has_precondition or write.is_hydrated or write.answered is True
+            assert is_asked, f"write {write.mark} is replayed, its precondition said {write.answered}"
+        else:
+            write.is_ordered = False
+        write.was_sent = True
+
+    def _is_under_way(self, write: Write) -> bool:
+        return any(write in request.writes for request in self._requests.values())
 
     def _handle(self, event: Event) -> None:
         match event:
-            case ValueChanged(key, value):
-                self._show(key, SnapshotStatus.LIVE, value, None)
+            case ValueChanged(key, value, _, pending_layers):
+                self._show(key, SnapshotStatus.LIVE, value, None, pending_layers)
             case SnapshotChanged(key, snapshot) | QueryFailed(key, snapshot):
-                self._show(key, snapshot.status, snapshot.value, snapshot.error)
+                self._show(key, snapshot.status, snapshot.value, snapshot.error, snapshot.pending_layers)
             case SubscriptionClosed(key):
                 view = self.views.pop(key)
                 assert view.count == 0 or self.is_closed, f"{view.query}: closed under its observers"
@@ -241,25 +402,95 @@ class Client:
             case CloseSocket(shard, code):
                 self._traffic[f"client closes {code}"] += 1
                 self._network.close(self.links.pop(shard))
-            case CallSettled(request_id, outcome):
-                self._settle(self._waiting.pop(request_id), outcome)
+            case _:
+                self._handle_write(event)
 
-    def _show(self, key: str, status: SnapshotStatus, value: Any, error: LunoraError | None) -> None:
+    def _handle_write(self, event: Event) -> None:
+        match event:
+            case StoreRecord() | RemoveRecords() | ReplaceRecord():
+                assert self.disk is not None, "a client without a disk wants to use it"
+                self.disk.wishes.append(event)
+                if isinstance(event, StoreRecord):
+                    self.writes[event.record.mutation_id].was_queued = True
+            case StaleRecordsDropped(records):
+                for record in records:
+                    self.writes[record.mutation_id].drop_stale(record.version, self._version)
+            case MutationQueued(mutation_id):
+                self.writes[mutation_id].was_queued = True
+            case PendingChanged(count):
+                self.pending = count
+            case MutationSettled():
+                self._settle(event)
+            case CredentialRefused():
+                self.refused_tokens.add(self.token)
+            case IdentityChanged():
+                self._drop_foreign_layers()
+
+    def _drop_foreign_layers(self) -> None:
+        # What is on its way for somebody else is not shown any more, whatever becomes of it.
+        writes = self.core.writes
+        own = {
+            each.mutation_id for each in writes._unsent() if gate(each.record.identity, writes.identity) is Gate.SEND
+        }
+        for write in self._patching.values():
+            if write.mutation_id not in own:
+                for layer in write.layers:
+                    layer.is_reached = True
+
+    def _show(
+        self, key: str, status: SnapshotStatus, value: Any, error: LunoraError | None, pending_layers: int
+    ) -> None:
         assert key in self.views, f"an event for {key}, which nobody asks for"
         view = self.views[key]
-        view.status, view.value, view.error = status, value, error
+        view.status, view.value, view.error, view.pending_layers = status, value, error, pending_layers
         assert status is not SnapshotStatus.LIVE or value is not UNDEFINED, f"{view.query}: live without a value"
 
-    def _settle(self, write: Write, outcome: Any) -> None:
-        request, write.request = write.request, None
-        if not isinstance(outcome, Accepted):
-            assert self.is_closed or isinstance(outcome.error, TransportError), f"refused: {outcome.error!r}"
-            return
-        assert outcome.value == write.mark
-        write.is_acknowledged = True
-        assert request is not None
-        ordinal = self._history.find(write.shard, request.epoch, outcome.commit_cursor or 0)
+    def _settle(self, event: MutationSettled) -> None:
+        write, record, outcome = self.writes[event.record.mutation_id], event.record, event.outcome
+        assert write.client is self
+        assert not self.is_closed, f"write {write.mark} gets a verdict from a closed client"
+        assert write.is_open, f"write {write.mark} gets a second verdict: {outcome}"
+        assert (record.function_path, record.shard) == (write.mutation, write.shard)
+        assert event.had_awaiter is not write.is_hydrated
+        write.is_open, write.outcome = False, outcome
+        if isinstance(outcome, Accepted):
+            self._note_commit(write, outcome)
+        else:
+            check_refusal(write, outcome.error)
+            self._traffic[f"refused: {outcome.error.code}"] += 1
+
+    def _note_commit(self, write: Write, outcome: Accepted) -> None:
+        assert write.was_sent, f"write {write.mark} is done, and was never sent"
+        assert outcome.undecodable or outcome.value == write.mark
+        write.was_committed = True
+        ordinal = self._history.find(write.shard, self._reply_epoch, outcome.commit_cursor or 0)
         self.commits[write.shard] = max(self.commits.get(write.shard, -1), ordinal)
+
+    def _find(self, write: Write) -> Subscription | None:
+        return self.core.find(subscription_key(write.mutation, write.args, write.shard), write.shard)
+
+    def _check_views(self) -> None:
+        """Compare every view with the server's value under the layers of exactly those writes that must show."""
+        standing: dict[Subscription, list[ModelLayer]] = {}
+        for write in list(self._patching.values()):
+            layers = write.standing_layers
+            if not layers and not write.is_open:
+                del self._patching[write.mutation_id]
+            for layer in layers:
+                standing.setdefault(layer.subscription, []).append(layer)
+        for key, view in self.views.items():
+            subscription = self.subscription(key)
+            self._check_fold(view, subscription, standing.get(subscription, []))
+
+    def _check_fold(self, view: View, subscription: Subscription, standing: Iterable[ModelLayer]) -> None:
+        result, expected = subscription.result, [layer.transform for layer in standing]
+        assert view.value is result.shown or view.value == result.shown, f"{view.query}: its observers see else"
+        assert view.pending_layers == len(result.layers), f"{view.query}: its observers count other layers"
+        assert len(result.layers) == len(expected), f"{view.query} has {len(result.layers)} layers, not {len(expected)}"
+        if result.shown is result.base and not expected:
+            return
+        shown = fold(result.base, [Layer(transform, _ignore) for transform in expected])
+        assert result.shown == shown, f"{view.query} shows {result.shown!r}, its layers make it {shown!r}"
 
     def _check_frame(self, shard: str, text: str | bytes) -> None:
         frame = _parsed(text)
@@ -284,7 +515,7 @@ class Client:
         expected = self._history.value(ordinal, view.query)
         at = f"{result.epoch}:{result.cursor}"
         assert expected is not FAILED, f"{view.query}: shows a value at {at}, where the server had none"
-        assert view.value == expected, f"{view.query} at {at}: shows {view.value!r}, the server had {expected!r}"
+        assert result.base == expected, f"{view.query} at {at}: has {result.base!r}, the server had {expected!r}"
 
 
 def _parsed(text: str | bytes) -> Any:
@@ -292,3 +523,19 @@ def _parsed(text: str | bytes) -> Any:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
         return None
+
+
+def check_refusal(write: Write, error: LunoraError) -> None:
+    """Check that a write is rejected only for a reason that it has."""
+    reasons = {
+        "NO": write.mutation == "rows:refuse",
+        "OFFLINE_PRECONDITION_FAILED": write.has_precondition and write.answered is not True,
+        "OFFLINE_QUEUE_OVERFLOW": write.was_queued or not write.was_sent,
+        "OFFLINE_IDENTITY_CHANGED": write.was_queued or not write.was_sent,
+    }
+    has_reason = reasons.get(error.code or "", bool(write.excuses))
+    assert has_reason, f"write {write.mark} is rejected for no reason: {error!r}"
+
+
+def _ignore(error: Exception) -> None:
+    """Take what a transform raises; the core reports it too."""

@@ -1,4 +1,4 @@
-"""Prints how much the model has run; the same is in the cache under ``model/runs``."""
+"""Prints how much the model has run; the same is in the cache under ``model/<machine>``."""
 
 from __future__ import annotations
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from lunora_rx.devserver import App, Backend
 from lunora_rx.devserver.answers import Answer
+from lunora_rx.devserver.functions import Function
+from lunora_rx.devserver.shard import Caller
 from lunora_rx.protocol import decode_wire, encode_wire
+from lunora_rx.protocol.rpc import Outcome
 from tests.model.app import QUERIES
 
 FAILED = object()
@@ -25,6 +29,19 @@ class History:
         self._ordinals: dict[tuple[str, Any, int], int] = {}
         self._values: dict[tuple[int, str], Any] = {}
         self._texts: dict[tuple[str, str], tuple[str, Any]] = {}
+
+    def watch(self, shard: str) -> None:
+        """Note what the shard's queries give now, and after each of its mutations, also those inside a batch."""
+        watched = self._backend.shard(shard)
+        mutate = watched.mutate
+
+        def mutate_and_note(function: Function, args: Mapping[str, Any], caller: Caller) -> Outcome:
+            outcome = mutate(function, args, caller)
+            self.note(shard)
+            return outcome
+
+        setattr(watched, "mutate", mutate_and_note)  # noqa: B010 - a plain assignment to a method is a type error
+        self.note(shard)
 
     def note(self, shard: str) -> None:
         """Note what the shard's queries give now, unless this position is known."""

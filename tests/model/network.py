@@ -8,24 +8,50 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any, Literal, Protocol, TypeAlias
+
+import orjson
 
 from lunora_rx.core.calls import HttpRequest
 from lunora_rx.devserver import Backend, ServerSession
 from lunora_rx.devserver import HttpRequest as ServerRequest
 from lunora_rx.errors import TransportError
-from lunora_rx.protocol.endpoints import CLOSE_TOO_BIG
+from lunora_rx.protocol.endpoints import CLOSE_TOO_BIG, HEADER_AUTHORIZATION, HEADER_MUTATION_ID
 from lunora_rx.protocol.rpc import HttpReply
-from tests.model.app import GOOD_TOKEN
-from tests.model.history import History
+from tests.model.app import GOOD_TOKEN, Mood, translated
+from tests.model.damages import BAD_VALUE
+from tests.model.writes import Write
 
 Direction: TypeAlias = Literal["up", "down"]
 Witness: TypeAlias = Literal["both", "client", "server", "nobody"]
 Manner: TypeAlias = Literal["accept", "refuse", "silent", "expired"]
 
 
+Garbling: TypeAlias = Literal["gone", "limited", "unreadable"]
+
+GARBLINGS: tuple[Garbling, ...] = ("gone", "limited", "unreadable")
+REFUSALS: dict[str, HttpReply] = {
+    "502 page": HttpReply(502, {}, b"<html>bad gateway</html>"),
+    "503": HttpReply(503),
+    "200 page": HttpReply(200, {}, b"<html>welcome</html>"),
+    "429": HttpReply(429, {"retry-after": "2"}),
+    "401": HttpReply(401),
+    "403": HttpReply(403),
+    "413": HttpReply(413),
+    "429 limited": HttpReply(
+        429, {}, b'{"error":{"code":"RATE_LIMITED","message":"slow","data":{"retryAfterMs":1500}}}'
+    ),
+    "shard": HttpReply(503, {}, b'{"error":{"code":"SHARD_UNAVAILABLE","message":"moving"}}'),
+    "internal": HttpReply(500, {}, b'{"error":{"code":"INTERNAL","message":"oops"}}'),
+}
+"""Answers of whatever stands between client and server."""
+
+
 class End(Protocol):
     """The client end of a link."""
+
+    has_started: bool
 
     def receive_opened(self, link: Link) -> None: ...
 
@@ -103,6 +129,7 @@ class Request:
         end: The client.
         http: What it sends.
         shard: Where it is carried out.
+        writes: What it carries.
         reply: What the server has answered, once it was carried out.
         epoch: The server's history when it was.
         is_given_up: Whether the client has stopped waiting; the attempt may still reach the server.
@@ -111,6 +138,7 @@ class Request:
     end: End
     shard: str
     http: HttpRequest
+    writes: list[Write]
     reply: HttpReply | None = None
     epoch: Any = None
     is_given_up: bool = False
@@ -126,13 +154,13 @@ class Network:
         traffic: What was delivered, by kind.
     """
 
-    def __init__(self, backend: Backend, history: History, traffic: Counter[str], frame_limit: float) -> None:
+    def __init__(self, backend: Backend, mood: Mood, traffic: Counter[str], frame_limit: float) -> None:
         self.links: list[Link] = []
         self.requests: list[Request] = []
         self.manner: Manner = "accept"
         self.traffic = traffic
         self._backend = backend
-        self._history = history
+        self._mood = mood
         self._frame_limit = frame_limit
 
     # --- for the clients
@@ -150,9 +178,15 @@ class Network:
         link.up.append(Close())
         self._sweep()
 
-    def request(self, end: End, shard: str, http: HttpRequest) -> Request:
+    def lose_client(self, link: Link) -> None:
+        """Have the client vanish with what it was about to send."""
+        link.is_left_by_client = True
+        link.down.clear()
+        self.reap(link)
+
+    def request(self, end: End, shard: str, http: HttpRequest, writes: list[Write]) -> Request:
         """Begin a call."""
-        request = Request(end, shard, http)
+        request = Request(end, shard, http, writes)
         self.requests.append(request)
         return request
 
@@ -161,7 +195,7 @@ class Network:
     def answer(self, link: Link) -> bool:
         """Meet an attempt to connect in the present manner; tell whether anything happened."""
         is_waiting = link.session is None and not link.is_left_by_client
-        if not is_waiting or link.is_half_open or self.manner == "silent":
+        if not is_waiting or link.is_half_open or self.manner == "silent" or not link.end.has_started:
             return False
         self.traffic[f"connect: {self.manner}"] += 1
         if self.manner == "refuse":
@@ -218,9 +252,15 @@ class Network:
         """Bring a request to the server, which answers; the answer waits."""
         if request.reply is None:
             http = request.http
-            request.reply = self._backend.call(ServerRequest(http.path, http.headers, http.body))
+            for write in request.writes:
+                write.was_carried = True
+            if http.body is None:
+                request.reply = self._mood.answer_probe(http.headers.get(HEADER_AUTHORIZATION))
+            else:
+                request.reply = self._backend.call(translated(ServerRequest(http.path, http.headers, http.body)))
             request.epoch = self._backend.shard(request.shard).epoch
-            self._history.note(request.shard)
+            if request.reply.status != HTTPStatus.OK or b"RATE_LIMITED" in request.reply.body:
+                excuse(request, "refused by the server")
         self._sweep()
 
     def reply(self, request: Request) -> None:
@@ -237,8 +277,39 @@ class Network:
         if not request.is_given_up:
             request.is_given_up = True
             self.traffic["call given up"] += 1
+            excuse(request, "given up")
             request.end.receive_reply(request.http.request_id, TransportError("the call timed out"))
         self._sweep()
+
+    def refuse(self, request: Request, refusal: str) -> None:
+        """Let something between client and server answer, which says nothing of what the server does."""
+        if not request.is_given_up:
+            request.is_given_up = True
+            self.traffic[f"answered: {refusal}"] += 1
+            excuse(request, refusal)
+            request.end.receive_reply(request.http.request_id, REFUSALS[refusal])
+        self._sweep()
+
+    def garble(self, request: Request, garbling: Garbling, slot: int) -> None:
+        """Bring the server's answer to the client with one result in it gone, replaced or beyond reading."""
+        self.carry(request)
+        if not request.is_given_up:
+            assert request.reply is not None
+            body = orjson.loads(request.reply.body) if request.writes else {}
+            slots = body.get("results", [{"body": body}])
+            if slots and "result" in slots[slot % len(slots)]["body"]:
+                self.traffic[f"garbled: {garbling}"] += 1
+                excuse(request, garbling)
+                _garble(slots, slot % len(slots), garbling)
+                text = orjson.dumps(body if "results" in body else slots[0]["body"] if slots else {})
+                request.reply = HttpReply(request.reply.status, request.reply.headers, text)
+        self.reply(request)
+
+    def lose(self, request: Request) -> None:
+        """Lose a request on its way, if it has not arrived; the client's time runs out."""
+        self.give_up(request)
+        if request in self.requests:
+            self.requests.remove(request)
 
     def flow(self) -> bool:
         """Move everything that can move, once; tell whether anything did."""
@@ -316,3 +387,27 @@ def subscription_id_of(frame: Any) -> str:
     """Return the id that a parsed frame is about, empty for none."""
     found = frame.get("id") if isinstance(frame, dict) else None
     return found if isinstance(found, str) else ""
+
+
+def mutation_ids_of(http: HttpRequest) -> list[str]:
+    """Return the ids of the writes that a request carries; none for a question."""
+    if http.body is None:
+        return []
+    body = orjson.loads(http.body)
+    return [call.get("mutationId", http.headers.get(HEADER_MUTATION_ID)) for call in body.get("calls", [body])]
+
+
+def excuse(request: Request, reason: str) -> None:
+    """Note for all that a request carries what may be a reason to reject it."""
+    for write in request.writes:
+        write.excuses.add(reason)
+
+
+def _garble(slots: list[dict[str, Any]], slot: int, garbling: Garbling) -> None:
+    if garbling == "unreadable":
+        slots[slot]["body"]["result"] = BAD_VALUE
+    elif garbling == "gone" and "id" in slots[slot]:
+        del slots[slot]
+    else:
+        error = {"code": "RATE_LIMITED", "message": "slow", "data": {"retryAfterMs": 400}}
+        slots[slot]["body"] = {"error": error}

@@ -5,27 +5,47 @@ Run more schedules with ``HYPOTHESIS_PROFILE=long pytest tests/model``.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from tests.model.machine import RUN, Schedules
+from tests.model.machine import RUN, Schedules, Steps, WritingSchedules
 
-SCHEDULES_EACH = 3
-"""Schedules for each example of the profile: 300 by default, 3,000 in the long one."""
+READING_EACH = 2
+WRITING_EACH = 2
+"""Schedules for each example of the profile: hundreds by default, thousands in the long one."""
 
 STEPS = 64
 """At most; hypothesis draws about 50 on the average."""
 
 
+@pytest.fixture
+def run_schedules(request: pytest.FixtureRequest, record_property: Any) -> Callable[[type[Steps], int], None]:
+    """Runs a machine, and records what happened in its schedules."""
+
+    def run(machine: type[Steps], each: int) -> None:
+        RUN.clear()
+        schedules = each * settings.default.max_examples
+        try:
+            run_state_machine_as_test(machine, settings=settings(max_examples=schedules, stateful_step_count=STEPS))
+        finally:
+            record_property("model", dict(RUN))
+            if hasattr(request.config, "cache"):
+                request.config.cache.set(f"model/{machine.__name__}", dict(RUN))
+
+    return run
+
+
 @pytest.mark.timeout(7200)
-def test_model_under_random_schedules_shows_the_truth_after_quiescence(request, record_property):
+def test_model_under_random_schedules_shows_the_truth_after_quiescence(run_schedules: Callable[..., None]):
     """Whatever happens on the way, after it every observer sees what a fresh query gives, and no write is lost."""
-    RUN.clear()
-    schedules = SCHEDULES_EACH * settings.default.max_examples
-    try:
-        run_state_machine_as_test(Schedules, settings=settings(max_examples=schedules, stateful_step_count=STEPS))
-    finally:
-        record_property("model", dict(RUN))
-        if hasattr(request.config, "cache"):
-            request.config.cache.set("model/runs", dict(RUN))
+    run_schedules(Schedules, READING_EACH)
+
+
+@pytest.mark.timeout(7200)
+def test_model_under_random_writes_settles_each_once_and_leaves_no_layer(run_schedules: Callable[..., None]):
+    """Each write is applied exactly once, in its order and for its author, or rejected and reported."""
+    run_schedules(WritingSchedules, WRITING_EACH)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.model.client import ClientSettings
+from tests.model.client import ClientSettings, View
 from tests.model.world import World
 
 NewWorld = Callable[..., World]
@@ -162,3 +162,184 @@ def test_undecodable_value_harms_its_own_query_only_and_is_asked_for_once(new_wo
     (link,) = world.network.links
     world.settle()
     assert world.network.links == [link]
+
+
+def test_layer_of_a_write_that_the_server_has_lost_goes_with_the_epoch_it_was_committed_in(new_world: NewWorld):
+    """A commit position means nothing in a later epoch, which may take long to reach it, or never does."""
+    world = new_world()
+    world.go_live()
+    world.write_and_flow(0, "", [[("put", "r4", "a", 1)], [("put", "r5", "a", 1)]])
+    world.cut(0, "server")
+    world.write(0, "", [("put", "r6", "a", 1)], [("asc", "patch")])
+    world.lose_everything()
+    world.settle()
+
+
+def test_write_whose_author_was_not_confirmed_is_carried_out_for_one_user_only(new_world: NewWorld):
+    """What went out under a token of somebody else is not sent again as whoever was signed in before."""
+    world = new_world()
+    world.sign_in(0, "alice")
+    world.go_live()
+    world.sign_in(0, "bob", names_subject=False)
+    world.compose(0, "", [("put", "r4", "a", 4)])
+    world.carry(-1)
+    world.give_up(-1)
+    world.sign_in(0, "alice")
+    world.settle()
+
+
+def test_layer_over_two_queries_goes_with_the_rejection(new_world: NewWorld):
+    """A write that the server refuses leaves nothing on the screen, wherever it showed."""
+    world = new_world()
+    world.go_live()
+    world.send_write(0, "", [("put", "r5", "a", 4)], "rows:refuse", [("asc", "patch"), ("count", "set")])
+    assert [len(_view(world, query).value) for query in ("asc", "desc")] == [4, 3]
+    world.flow()
+    assert [len(_view(world, query).value) for query in ("asc", "desc")] == [3, 3]
+    world.settle()
+
+
+def test_writes_made_offline_show_at_once_and_are_applied_in_order(new_world: NewWorld):
+    """Writes without a socket wait, and go out together when it is back."""
+    world = new_world()
+    world.go_live()
+    world.write_offline(0, "", [[("put", "r4", "a", size)] for size in range(3)], [("asc", "patch")])
+    assert (_view(world, "asc").pending_layers, world.clients[0].pending) == (3, 3)
+    world.settle()
+    assert all(write.was_committed and write.is_ordered for write in world.ledger.writes[1:])
+
+
+def test_batch_with_one_slot_kept_is_sent_again_for_that_slot(new_world: NewWorld):
+    """What the reply does not speak of goes back to the queue under its id; the server knows it again."""
+    world = new_world()
+    world.go_live()
+    world.write_offline(0, "", [[("put", "r4", "a", 1)], [("put", "r5", "a", 2)]], [("asc", "patch")])
+    world.come_back(0)
+    world.garble(-1, "gone", 0)
+    assert (world.clients[0].pending, _view(world, "asc").pending_layers) == (1, 2)
+    world.settle()
+
+
+def test_crash_after_the_verdict_and_before_its_removal_repeats_the_write_harmlessly(new_world: NewWorld):
+    """A record that outlived its verdict is replayed by the next process, and the server knows the id."""
+    world = new_world(ClientSettings(is_durable=True))
+    world.hydrate(0)
+    world.go_live()
+    world.write_offline(0, "", [[("put", "r4", "a", 1)]])
+    world.come_back(0)
+    world.slow_disk(0)
+    world.reply(-1)
+    world.crash(0)
+    assert list(world.clients[0].left_over or ()) != []
+    world.settle()
+
+
+def test_crash_before_a_record_is_stored_loses_the_write_and_nothing_else(new_world: NewWorld):
+    """What the disk has not seen is gone with its process; what it has seen is carried out by the next one."""
+    world = new_world(ClientSettings(is_durable=True))
+    world.hydrate(0)
+    world.go_live()
+    world.slow_disk(0)
+    world.write_offline(0, "", [[("put", "r4", "a", 1)], [("put", "r5", "a", 2)]])
+    world.crash(0, stored=1)
+    world.settle()
+    assert [write.was_committed for write in world.ledger.writes] == [True, True, False]
+
+
+def test_writes_of_a_new_process_wait_behind_what_the_last_one_left(new_world: NewWorld):
+    """What is composed while the disk is read goes out after what is found there."""
+    world = new_world(ClientSettings(is_durable=True))
+    world.hydrate(0)
+    world.go_live()
+    world.write_offline(0, "", [[("put", "r4", "a", 1)]])
+    world.replace_client(0)
+    world.start(0)
+    world.subscribe(0, "asc")
+    world.send_write(0, "", [("put", "r4", "a", 2)], patches=[("asc", "patch")])
+    world.flow()
+    assert not world.ledger.writes[-1].was_sent
+    world.hydrate(0)
+    world.settle()
+    assert all(write.was_committed for write in world.ledger.writes)
+
+
+def test_writes_of_one_user_wait_while_nobody_is_signed_in_and_never_go_out_as_another(new_world: NewWorld):
+    """Signing out holds them, somebody else's signing in rejects them."""
+    world = new_world()
+    world.sign_in(0, "alice")
+    world.go_live()
+    world.write_offline(0, "", [[("put", "r4", "a", 1)]])
+    world.sign_out(0)
+    world.advance(60.0)
+    assert world.clients[0].pending == 1
+    world.sign_in(0, "bob")
+    world.settle()
+    error = getattr(world.ledger.writes[-1].outcome, "error", None)
+    assert error is not None
+    assert error.code == "OFFLINE_IDENTITY_CHANGED"
+
+
+def test_session_that_cannot_be_told_is_asked_for_again_in_good_time(new_world: NewWorld):
+    """Writes that wait for their author to be confirmed do not make one question follow another at once."""
+    world = new_world()
+    world.sign_in(0, "alice")
+    world.go_live()
+    world.write_offline(0, "", [[("put", "r4", "a", 1)]])
+    world.sign_in(0, "alice", names_subject=False)
+    world.revoke_token(0)
+    world.come_back(0)
+    world.flow()
+    world.settle()
+
+
+def test_queue_that_overflows_reports_the_oldest(new_world: NewWorld):
+    """A write that gives way is rejected, shows no more, and is never sent."""
+    world = new_world(ClientSettings(queue_limit=2))
+    world.go_live()
+    world.write_offline(0, "", [[("put", f"r{number}", "a", 1)] for number in (4, 5, 6)], [("asc", "patch")])
+    assert _view(world, "asc").pending_layers == 2
+    world.settle()
+    assert [write.was_committed for write in world.ledger.writes[1:]] == [False, True, True]
+
+
+def test_mutation_patches_the_query_of_its_own_name(new_world: NewWorld):
+    """A patch of its own needs no name of a query: path, arguments and shard are the mutation's."""
+    world = new_world()
+    world.go_live()
+    world.write(0, "", [("delete", "r1", "a", 0)])
+    world.flow()
+    world.send_write(0, mutation="rows:touch")
+    assert (_view(world, "touched").pending_layers, len(_view(world, "touched").value)) == (1, 1)
+    world.settle()
+
+
+def test_cancelled_write_whose_record_survives_a_crash_is_applied_at_most_once(new_world: NewWorld):
+    """A removal that the disk has not done when the process dies brings the write back, in no promised order."""
+    world = new_world(ClientSettings(is_durable=True))
+    world.hydrate(0)
+    world.go_live()
+    world.write_offline(0, "", [[], []])
+    world.flow()
+    world.slow_disk(0)
+    world.cancel(0, 0)
+    world.advance(40.0)
+    world.crash(0)
+    world.settle()
+
+
+def test_request_of_an_evicted_write_may_still_arrive_behind_the_others(new_world: NewWorld):
+    """Order is promised for what is committed; a rejected write whose request is on its way is applied at most once."""
+    world = new_world(ClientSettings(queue_limit=3))
+    world.go_live()
+    world.write_offline(0, "", [[], [], []])
+    world.come_back(0)
+    world.refuse(-1, "503")
+    world.send_write(0)
+    world.advance(5.0, flowing=False)
+    world.reply(-1)
+    world.settle()
+    assert [write.was_committed for write in world.ledger.writes[1:]] == [False, True, True, True]
+
+
+def _view(world: World, query: str) -> View:
+    return next(view for view in world.clients[0].views.values() if view.query == query)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import inf
 from typing import Any, TypeAlias, TypeVar
 
@@ -18,12 +18,16 @@ import orjson
 from lunora_rx.core.connection import Open
 from lunora_rx.core.snapshot import SnapshotStatus, Status
 from lunora_rx.devserver import Backend
-from lunora_rx.protocol import dumps, encode_wire
-from lunora_rx.protocol.rpc import RpcCall
-from tests.model.app import QUERIES, model_app
-from tests.model.client import Client, ClientSettings, View, Write
+from lunora_rx.protocol import dumps
+from lunora_rx.protocol.values import Undefined
+from tests.model.app import QUERIES, TOUCH, USERS, Mood, model_app
+from tests.model.client import Client, ClientSettings, View
+from tests.model.damages import BAD_VALUE, DAMAGES, NOISE
+from tests.model.disk import Disk
 from tests.model.history import FAILED, History
-from tests.model.network import Damaged, Direction, Link, Manner, Network, Witness
+from tests.model.ledger import Ledger
+from tests.model.network import Damaged, Direction, Garbling, Link, Manner, Network, Request, Witness
+from tests.model.writes import Patch, Write
 
 T = TypeVar("T")
 Transaction: TypeAlias = Sequence[tuple[str, str, str, int]]
@@ -31,44 +35,6 @@ Transaction: TypeAlias = Sequence[tuple[str, str, str, int]]
 SHARDS = ("", "north", "south")
 PATIENCE = 600.0
 """Virtual seconds in which everything must come to rest: half-open sockets, backoff and linger included."""
-
-TAG = "$lunora.wire$"
-BAD_VALUE = [TAG, "bigint", 5]
-DAMAGES: dict[str, dict[str, Any]] = {
-    "undecodable data": {"type": "data", "data": BAD_VALUE, "cursor": 9_999, "epoch": "never"},
-    "undecodable delta": {
-        "type": "delta",
-        "delta": {"op": "update", "key": "r1", "table": "rows", "row": {"_id": "r1", "big": BAD_VALUE}},
-        "cursor": 9_999,
-    },
-    "undecodable cursor": {"type": "data", "data": [], "cursor": "9999"},
-    "nothing": {"type": "data"},
-    "unmergeable": {"type": "delta", "delta": {"op": "insert", "key": "r1", "table": "rows"}, "cursor": 9_999},
-    "error": {"type": "error", "message": "no", "error": {"code": "SHARD_ERROR", "message": "no"}},
-    "settled nowhere": {"type": "settled", "cursor": None, "epoch": []},
-    "ack": {"type": "ack"},
-}
-"""Frames that concern a subscription, by what is wrong with them; the id is added."""
-
-NOISE: dict[str, str | bytes] = {
-    "no JSON": "{",
-    "no UTF-8": b"\xff\xfe",
-    "no object": "[]",
-    "null": "null",
-    "no type": '{"id":"sub_1"}',
-    "type is a number": '{"type":5,"id":"sub_1"}',
-    "type is a list": '{"type":[],"id":"sub_1"}',
-    "unknown type": '{"type":"chunks","id":"sub_1"}',
-    "unknown id": '{"type":"data","id":"sub_999","data":[],"cursor":9999,"epoch":"never"}',
-    "id is a number": '{"type":"data","id":1,"data":[]}',
-    "no id": '{"type":"data","data":[]}',
-    "error for nobody": '{"type":"error","message":"no"}',
-    "bad identity": '{"type":"identity","subject":5}',
-    "pong": "lunora-pong",
-    "lone surrogate": '{"type":"whisper","topic":"\\ud800","data":1}',
-    "deep": "[" * 2000,
-}
-"""Texts that concern nobody, by what is wrong with them."""
 
 _ENVELOPE = 100
 """More than what a data frame holds besides its value."""
@@ -90,16 +56,20 @@ class World:
         numbers = itertools.count(1)
         self.now = 1.0
         self.traffic: Counter[str] = Counter()
-        app = model_app(change_retention=change_retention, queued_bytes=queued_bytes)
+        self.mood = Mood()
+        self.ledger = Ledger(self.mood)
+        app = model_app(self.mood, change_retention=change_retention, queued_bytes=queued_bytes)
         self.backend = Backend(app, clock=lambda: 1000.0 + self.now, new_id=lambda: f"id{next(numbers)}")
         self.history = History(app, self.backend)
-        self.network = Network(self.backend, self.history, self.traffic, frame_limit)
+        self.network = Network(self.backend, self.mood, self.traffic, frame_limit)
         self.frame_limit = frame_limit
         self.settings = list(clients)
+        self.versions = [1] * len(clients)
+        self.disks = [Disk() if each.is_durable else None for each in clients]
         self.clients = [self._new_client(number) for number in range(len(clients))]
-        self.writes: list[Write] = []
+        self._tokens = itertools.count(1)
         for shard in SHARDS:
-            self.history.note(shard)
+            self.history.watch(shard)
 
     # --- steps of the application
 
@@ -125,10 +95,11 @@ class World:
         if chosen.views:
             chosen.refresh(_chosen(list(chosen.views), which))
 
-    def write(self, client: int, shard: str = "", steps: Transaction = ()) -> None:
-        """A client writes, and hears at once that it is done."""
-        self.send_write(client, shard, steps)
-        self.reply(-1)
+    def write(self, client: int, shard: str = "", steps: Transaction = (), patches: Sequence[Patch] = ()) -> None:
+        """A client writes, and hears at once that it is done, unless the write has to wait."""
+        write = self.send_write(client, shard, steps, patches=patches)
+        for request in [each for each in self.network.requests if write in each.writes]:
+            self.network.reply(request)
 
     def write_and_flow(self, client: int, shard: str, writes: Sequence[Transaction]) -> None:
         """A client writes several times, and everybody sees it."""
@@ -142,26 +113,82 @@ class World:
             self.write(client, "", steps)
             self.deliver(place, "down", 1 + len(steps))
 
-    def go_live(self) -> None:
-        """All clients ask for everything on the default shard, and there is something to see."""
+    def go_live(self, queries: Iterable[str] = tuple(QUERIES)) -> None:
+        """All clients ask for everything, or for some of it, on the default shard, and there is something to see."""
         self.write(0, "", [("put", "r1", "a", 1), ("put", "r2", "b", 2), ("put", "r3", "a", 3)])
-        for client in range(len(self.clients)):
-            self.subscribe_all(client)
+        for client, query in itertools.product(range(len(self.clients)), queries):
+            self.subscribe(client, query)
         self.flow()
 
-    def send_write(self, client: int, shard: str = "", steps: Transaction = (), mutation: str = "rows:apply") -> None:
-        """A client sends a write, which is on its way."""
-        chosen, mark = _chosen(self.clients, client), len(self.writes)
-        call = RpcCall(
-            mutation,
-            encode_wire({"steps": [list(step) for step in steps], "mark": mark}),
-            shard,
-            mutation_id=f"m{mark}",
-            baseline=chosen.core.baseline(shard),
+    def send_write(
+        self,
+        client: int,
+        shard: str = "",
+        steps: Transaction = (),
+        mutation: str = "rows:apply",
+        patches: Sequence[Patch] = (),
+        *,
+        conditional: bool = False,
+    ) -> Write:
+        """A client writes: it shows what it expects to come of it, and sends the write or lets it wait."""
+        chosen = _chosen(self.clients, client)
+        if chosen.author.claimed != chosen.author.vouched:
+            # Who writes with a token of somebody else than the client still believes has a schedule of its own.
+            self.name_subject(client)
+        return self.compose(client, shard, steps, mutation, patches, conditional=conditional)
+
+    def compose(
+        self,
+        client: int,
+        shard: str,
+        steps: Transaction = (),
+        mutation: str = "rows:apply",
+        patches: Sequence[Patch] = (),
+        *,
+        conditional: bool = False,
+    ) -> Write:
+        """A client writes, whoever it believes to be."""
+        number, mark = client % len(self.clients), len(self.ledger.writes)
+        chosen = self.clients[number]
+        args = {"id": "r1"} if mutation == TOUCH else {"steps": [list(step) for step in steps], "mark": mark}
+        write = Write(
+            mark, chosen, number, shard, mutation, args, list(steps), tuple(patches), has_precondition=conditional
         )
-        write = Write(mark, chosen, shard, call)
-        self.writes.append(write)
-        chosen.attempt(write)
+        write.author = chosen.author
+        self.ledger.writes.append(write)
+        chosen.compose(write)
+        return write
+
+    def write_offline(
+        self,
+        client: int,
+        shard: str,
+        writes: Sequence[Transaction],
+        patches: Sequence[Patch] = (),
+        broken: int | None = None,
+    ) -> None:
+        """A client without its sockets writes several times; one of the writes assumes what will not hold."""
+        chosen = _chosen(self.clients, client)
+        for link in [each for each in self.network.links if each.end is chosen]:
+            self.network.cut(link, "both")
+        for place, steps in enumerate(writes):
+            write = self.send_write(client, shard, steps, patches=patches, conditional=broken is not None)
+            write.holds = place != broken
+
+    def come_back(self, client: int) -> None:
+        """A client's sockets open, and what has waited is on its way to the server."""
+        chosen = _chosen(self.clients, client)
+        self.network.manner = "accept"
+        for _ in range(8):
+            for link in [each for each in self.network.links if each.end is chosen]:
+                self.network.answer(link)
+                self.network.deliver(link, "up")
+                self.network.deliver(link, "down")
+            self._use_disks()
+            if any(request.end is chosen for request in self.network.requests) or chosen.armed == inf:
+                return
+            self._set_clock(max(self.now, chosen.armed))
+            self._fire()
 
     def write_nothing(self, client: int, shard: str = "") -> None:
         """A client's mutation leaves everything as it is."""
@@ -170,28 +197,85 @@ class World:
 
     def write_again(self, which: int) -> None:
         """The application repeats a write whose fate it does not know."""
-        open_writes = [each for each in self.writes if not each.is_acknowledged and each.request is None]
-        open_writes = [each for each in open_writes if not each.client.is_closed]
-        if open_writes:
-            write = _chosen(open_writes, which)
-            write.client.attempt(write)
+        writes = self.ledger.repeatable()
+        if writes:
+            write = _chosen(writes, which)
+            self.ledger.begin_again(write)
+            write.client.compose(write)
+
+    def cancel(self, client: int, which: int) -> None:
+        """The application withdraws a write; it is too late for one that is on its way."""
+        chosen = _chosen(self.clients, client)
+        writes = self.ledger.open_writes(chosen)
+        if writes:
+            chosen.cancel(_chosen(writes, which))
+
+    def change_assumption(self, which: int, holds: bool | None) -> None:
+        """What a write that waits has assumed no longer holds, or holds again, or cannot be told (``None``)."""
+        writes = [each for each in self.ledger.writes if each.is_open and each.has_precondition]
+        if writes:
+            _chosen(writes, which).holds = holds
+
+    def sign_in(self, client: int, user: str, *, names_subject: bool = True) -> None:
+        """A client gets a new token of a user; whose it is may be told later."""
+        _chosen(self.clients, client).sign_in(f"{user}-{next(self._tokens)}", names_subject=names_subject)
+
+    def name_subject(self, client: int) -> None:
+        """A client learns whose its token is."""
+        chosen = _chosen(self.clients, client)
+        chosen.sign_in(chosen.token, names_subject=True)
+
+    def sign_out(self, client: int, *, names_subject: bool = True) -> None:
+        """A client drops its token."""
+        _chosen(self.clients, client).sign_in(None, names_subject=names_subject)
 
     def renew_credential(self, client: int) -> None:
         """A client gets a new token, so that its sockets are opened anew."""
         _chosen(self.clients, client).restart_sockets()
 
     def replace_client(self, client: int) -> None:
-        """A client is closed, and another one takes its place."""
+        """A client is closed, and another one takes its place, with the same disk."""
         number = client % len(self.clients)
         self.clients[number].close()
-        self.clients[number] = self._new_client(number)
+        self._succeed(number)
+
+    def crash(self, client: int, stored: int = 0) -> None:
+        """A process dies, of what its disk was asked for only the first bit is done; another one takes its place."""
+        number = client % len(self.clients)
+        disk = self.disks[number]
+        if disk is not None:
+            disk.crash(stored)
+        self.clients[number].crash()
+        self._succeed(number)
+
+    def upgrade(self, client: int) -> None:
+        """The next process of a client is of another version, which does not understand what this one leaves."""
+        self.versions[client % len(self.clients)] += 1
+
+    def start(self, client: int) -> None:
+        """A new process learns who it is; its sockets may open."""
+        _chosen(self.clients, client).start()
+
+    def hydrate(self, client: int) -> None:
+        """A new process has read what its predecessors have left."""
+        _chosen(self.clients, client).hydrate()
+
+    def use_disk(self, client: int, count: int, *, is_full: bool = False) -> None:
+        """A disk does a little of what it was asked for, or says that it cannot."""
+        _chosen(self.clients, client).use_disk(count, is_full=is_full)
+
+    def slow_disk(self, client: int) -> None:
+        """From now on a disk does nothing by itself."""
+        disk = _chosen(self.disks, client)
+        if disk is not None:
+            disk.is_slow = True
 
     # --- steps of the network
 
     def flow(self) -> None:
         """Everything moves that is not stalled."""
         for _ in range(1000):
-            if not self.network.flow():
+            if not self.network.flow() | self._use_disks():
                 return
         raise AssertionError("client and server never stop talking")
 
@@ -221,18 +305,27 @@ class World:
 
     def carry(self, request: int) -> None:
         """A call reaches the server; its reply is on the way."""
-        if self.network.requests:
-            self.network.carry(_chosen(self.network.requests, request))
+        self._on_request(request, self.network.carry)
 
     def reply(self, request: int) -> None:
         """A reply reaches its client."""
-        if self.network.requests:
-            self.network.reply(_chosen(self.network.requests, request))
+        self._on_request(request, self.network.reply)
 
     def give_up(self, request: int) -> None:
         """A client waits no longer for a reply; the call may still reach the server."""
-        if self.network.requests:
-            self.network.give_up(_chosen(self.network.requests, request))
+        self._on_request(request, self.network.give_up)
+
+    def lose_request(self, request: int) -> None:
+        """A call never reaches the server, and the client waits no longer for a reply."""
+        self._on_request(request, self.network.lose)
+
+    def refuse(self, request: int, refusal: str) -> None:
+        """Something between client and server answers a call; the call may still reach the server."""
+        self._on_request(request, lambda each: self.network.refuse(each, refusal))
+
+    def garble(self, request: int, garbling: Garbling, slot: int = 0) -> None:
+        """A reply reaches its client with one result in it spoilt."""
+        self._on_request(request, lambda each: self.network.garble(each, garbling, slot))
 
     def make_noise(self, link: int, noise: str) -> None:
         """A text arrives that means nothing."""
@@ -266,11 +359,25 @@ class World:
         self._note()
 
     def erase_server(self) -> None:
+        """The server starts again with nothing, unless a layer waits for a position in what would be lost."""
+        if not any(write.was_carried and write.standing_layers for write in self.ledger.writes):
+            self.lose_everything()
+
+    def lose_everything(self) -> None:
         """The server starts again with nothing."""
         self.backend.erase()
-        for write in self.writes:
-            write.may_be_lost = True
+        self.ledger.forget()
         self._note()
+
+    def be_busy(self, count: int) -> None:
+        """The server tells the next few mutations to come again."""
+        self.mood.busy_for = count
+
+    def revoke_token(self, client: int) -> None:
+        """The server takes a client's bearer for no longer good."""
+        token = _chosen(self.clients, client).token
+        if token is not None:
+            self.mood.revoked.add(token)
 
     # --- steps of the clock
 
@@ -296,8 +403,11 @@ class World:
 
     def settle(self) -> None:
         """All faults are healed and time passes until nothing moves; then everybody must show what is true."""
-        self.network.heal()
+        self._heal()
         self._come_to_rest()
+        for _ in range(4):
+            if self._release_held_writes():
+                self._come_to_rest()
         if self._reopen_what_needs_it():
             self._come_to_rest()
         if self._refresh_what_was_left_out():
@@ -313,11 +423,32 @@ class World:
         self.backend.close()
 
     def _new_client(self, number: int) -> Client:
-        name = f"client-{number}-{self.traffic['client']}"
+        disk = self.disks[number]
+        name = f"client-{number}" if disk is not None else f"client-{number}-{self.traffic['client']}"
         self.traffic["client"] += 1
-        client = Client(name, self.settings[number], self.network, self.history, self.traffic)
+        client = Client(
+            name, self.settings[number], self.network, self.history, self.traffic, disk, f"v{self.versions[number]}"
+        )
         client.now = self.now
         return client
+
+    def _succeed(self, number: int) -> None:
+        old, disk = self.clients[number], self.disks[number]
+        if disk is not None:
+            disk.crash(len(disk.wishes))
+        new = self.clients[number] = self._new_client(number)
+        self.ledger.hand_over(old, new)
+
+    def _use_disks(self) -> bool:
+        moved = False
+        for client in self.clients:
+            if client.disk is not None and not client.disk.is_slow:
+                moved |= client.use_disk()
+        return moved
+
+    def _on_request(self, request: int, step: Callable[[Request], object]) -> None:
+        if self.network.requests:
+            step(_chosen(self.network.requests, request))
 
     def _on_link(self, link: int, step: Any) -> None:
         if self.network.links:
@@ -374,11 +505,38 @@ class World:
 
     # --- coming to rest
 
+    def _heal(self) -> None:
+        self.network.heal()
+        self.mood.revoked.clear()
+        self.mood.busy_for = 0
+        for client in self.clients:
+            if client.disk is not None:
+                client.disk.is_slow = False
+            client.hydrate()
+        for write in self.ledger.writes:
+            write.holds = True
+
+    def _release_held_writes(self) -> bool:
+        """Sign everybody in as the author of what they hold back; tell whether anybody holds anything."""
+        holding = [client for client in self.clients if client.pending]
+        for client in holding:
+            assert not client.stalled_writes(), f"{client.name} does not send {client.stalled_writes()}"
+            stamp = next(iter(client.core.writes.queue)).record.identity
+            assert not isinstance(stamp, Undefined)
+            if stamp is None:
+                client.sign_in(None, names_subject=True)
+            elif stamp.startswith("subj:"):
+                client.sign_in(f"{stamp.removeprefix('subj:')}-{next(self._tokens)}", names_subject=True)
+            else:
+                client.sign_in(f"{USERS[0]}-{next(self._tokens)}", names_subject=True)
+            client.restart_sockets()
+        return bool(holding)
+
     def _come_to_rest(self) -> None:
         limit = self.now + PATIENCE
         while True:
             self.flow()
-            for _ in range(len(self.writes)):
+            for _ in self.ledger.repeatable():
                 self.write_again(0)
             self.flow()
             if self._is_at_rest():
@@ -403,8 +561,10 @@ class World:
                     unrest.append(f"{name} is {session.connection.state}")
                 elif not session._pacing.is_done:
                     unrest.append(f"{name} still paces")
-                elif session.shard and not session.subscriptions:
+                elif session.shard and not session.subscriptions and not client.core.writes.needs_shard(session.shard):
                     unrest.append(f"{name} is idle")
+            if client.core.writes.deadline < inf:
+                unrest.append(f"{client.name} will retry")
             unrest += [f"{view.query} lingers" for view in client.views.values() if not view.count]
         return unrest
 
@@ -445,6 +605,8 @@ class World:
             assert client.core.status is expected, f"{client.name} is {client.core.status}"
             for key, view in client.views.items():
                 self._check_view(client, key, view)
+            assert not client.pending, f"{client.name} still has {client.pending} writes"
+            assert client.disk is None or not client.disk.records, f"{client.name} leaves {client.disk.records}"
         for shard in SHARDS:
             self._check_sockets(shard)
             self._check_writes(shard)
@@ -459,6 +621,8 @@ class World:
         if _is_too_large(view) and not self._fits(view):
             return
         assert view.status is SnapshotStatus.LIVE, f"{name} is {view.status}: {view.error!r}"
+        assert not view.pending_layers, f"{name} keeps {view.pending_layers} layers"
+        assert not subscription.result.layers, f"{name} keeps layers: {subscription.result.layers}"
         assert view.value == truth, f"{name} shows {view.value!r}, a fresh query gives {truth!r}"
         assert subscription.is_acked, f"{name} is not acknowledged"
         assert view.ordinal >= client.commits.get(view.shard, -1), f"{name} misses our own write"
@@ -478,17 +642,8 @@ class World:
             assert sent <= there <= len(subscriptions), f"{link.end.name} sent {sent}, the server has {there}"
 
     def _check_writes(self, shard: str) -> None:
-        found = Counter(
-            row["mark"]
-            for row in self.backend.shard(shard).store.scan("journal", low=-1e18, high=1e18, descending=False, equal={})
-        )
-        for write in self.writes:
-            if write.shard != shard or write.call.function_path != "rows:apply":
-                continue
-            assert write.is_acknowledged or write.client.is_closed, f"write {write.mark} was never acknowledged"
-            count = found[write.mark]
-            assert count <= 1, f"write {write.mark} was applied {count} times"
-            assert count == 1 or write.may_be_lost or not write.is_acknowledged, f"write {write.mark} is lost"
+        store = self.backend.shard(shard).store
+        self.ledger.check(shard, store.scan("journal", low=-1e18, high=1e18, descending=False, equal={}))
 
 
 def _chosen(things: Sequence[T], which: int) -> T:

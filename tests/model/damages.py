@@ -1,0 +1,43 @@
+"""Frames and texts that no server should have sent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+TAG = "$lunora.wire$"
+BAD_VALUE = [TAG, "bigint", 5]
+DAMAGES: dict[str, dict[str, Any]] = {
+    "undecodable data": {"type": "data", "data": BAD_VALUE, "cursor": 9_999, "epoch": "never"},
+    "undecodable delta": {
+        "type": "delta",
+        "delta": {"op": "update", "key": "r1", "table": "rows", "row": {"_id": "r1", "big": BAD_VALUE}},
+        "cursor": 9_999,
+    },
+    "undecodable cursor": {"type": "data", "data": [], "cursor": "9999"},
+    "nothing": {"type": "data"},
+    "unmergeable": {"type": "delta", "delta": {"op": "insert", "key": "r1", "table": "rows"}, "cursor": 9_999},
+    "error": {"type": "error", "message": "no", "error": {"code": "SHARD_ERROR", "message": "no"}},
+    "settled nowhere": {"type": "settled", "cursor": None, "epoch": []},
+    "ack": {"type": "ack"},
+}
+"""Frames that concern a subscription, by what is wrong with them; the id is added."""
+
+NOISE: dict[str, str | bytes] = {
+    "no JSON": "{",
+    "no UTF-8": b"\xff\xfe",
+    "no object": "[]",
+    "null": "null",
+    "no type": '{"id":"sub_1"}',
+    "type is a number": '{"type":5,"id":"sub_1"}',
+    "type is a list": '{"type":[],"id":"sub_1"}',
+    "unknown type": '{"type":"chunks","id":"sub_1"}',
+    "unknown id": '{"type":"data","id":"sub_999","data":[],"cursor":9999,"epoch":"never"}',
+    "id is a number": '{"type":"data","id":1,"data":[]}',
+    "no id": '{"type":"data","data":[]}',
+    "error for nobody": '{"type":"error","message":"no"}',
+    "bad identity": '{"type":"identity","subject":5}',
+    "pong": "lunora-pong",
+    "lone surrogate": '{"type":"whisper","topic":"\\ud800","data":1}',
+    "deep": "[" * 2000,
+}
+"""Texts that concern nobody, by what is wrong with them."""
