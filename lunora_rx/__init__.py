@@ -2,8 +2,10 @@
 
 from lunora_rx.client import LunoraClient
 from lunora_rx.core.backoff import Backoff
+from lunora_rx.core.events import IdentityChanged
 from lunora_rx.core.identity import KEEP
 from lunora_rx.core.polling import Polling
+from lunora_rx.core.shape_events import RowOp
 from lunora_rx.core.snapshot import Snapshot, SnapshotStatus, Status
 from lunora_rx.errors import (
     ClientClosedError,
@@ -31,9 +33,12 @@ from lunora_rx.protocol import (
 )
 from lunora_rx.protocol.session_probe import User, UserStatus
 from lunora_rx.rx.calls import Call, Failed, Mutation, Ok, Phase
+from lunora_rx.rx.http_stream import HttpStream
 from lunora_rx.rx.interop import observable_to_aiter
 from lunora_rx.rx.live_query import LiveQuery
 from lunora_rx.rx.mutations import MutationSettled, ReplayProgress
+from lunora_rx.rx.shape import RowChanges, Shape
+from lunora_rx.rx.stream import Stream
 from lunora_rx.rx.user import UserObservable
 from lunora_rx.rx.whispers import Whisper
 from lunora_rx.storage import Storage
@@ -49,6 +54,8 @@ __all__ = [
     "ClientClosedError",
     "CodecError",
     "Failed",
+    "HttpStream",
+    "IdentityChanged",
     "LiveQuery",
     "LunoraClient",
     "LunoraError",
@@ -63,13 +70,17 @@ __all__ = [
     "QueueError",
     "ReplayProgress",
     "RequestTimeout",
+    "RowChanges",
+    "RowOp",
     "ServerError",
+    "Shape",
     "ShapeRef",
     "Snapshot",
     "SnapshotStatus",
     "Status",
     "Storage",
     "StorageError",
+    "Stream",
     "StreamError",
     "StreamRef",
     "TransportError",

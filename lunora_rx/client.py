@@ -68,13 +68,26 @@ from lunora_rx.core.local_store import LocalStore
 from lunora_rx.core.multiplexer import CoreOptions, Multiplexer
 from lunora_rx.core.patches import Composition
 from lunora_rx.core.polling import Polling
+from lunora_rx.core.shape_events import RowsChanged, ShapeFailed, ShapeMoved
 from lunora_rx.core.snapshot import Status
+from lunora_rx.core.stream_events import StreamChunk, StreamEnded, StreamFailed
 from lunora_rx.core.writes import WriteOptions
 from lunora_rx.driver import Driver, TokenProvider
 from lunora_rx.errors import ClientClosedError, LunoraError, ServerError, StorageError
-from lunora_rx.functions import ActionRef, Function, MutationRef, QueryRef, Untyped, any_path, function_path
+from lunora_rx.functions import (
+    ActionRef,
+    Function,
+    MutationRef,
+    QueryRef,
+    ShapeRef,
+    StreamRef,
+    Untyped,
+    any_path,
+    function_path,
+)
 from lunora_rx.interfaces import BookmarkStore, Transport
 from lunora_rx.protocol.endpoints import check_origin, check_ws_url, websocket_base
+from lunora_rx.protocol.http_stream import build_stream_path, check_stream_headers
 from lunora_rx.protocol.rpc import MAX_BATCH_ENTRIES, UNBATCHABLE_PREFIXES, Accepted, Outcome, Refused, RpcCall
 from lunora_rx.protocol.session_probe import User
 from lunora_rx.protocol.values import UNDEFINED
@@ -82,12 +95,16 @@ from lunora_rx.protocol.wire import encode_wire
 from lunora_rx.rx.cache import Query, SharedCache
 from lunora_rx.rx.calls import Call, Failed, Mutation, Ok, Slot, result_of
 from lunora_rx.rx.following import FollowingSource
+from lunora_rx.rx.http_stream import HttpStream, HttpStreams
 from lunora_rx.rx.live_query import CachedSource, LiveQuery
 from lunora_rx.rx.mutations import Mutations, MutationSettled, ReplayProgress
+from lunora_rx.rx.shape import Shape, Shapes
+from lunora_rx.rx.stream import MAX_BUFFER, Procedure, Runs, Stream
 from lunora_rx.rx.subject import Latest, Signal, once
 from lunora_rx.rx.user import UserObservable
 from lunora_rx.rx.whispers import Whisper, Whispers
 from lunora_rx.storage import Storage, StorageWorker, open_directory
+from lunora_rx.streaming import StreamLimits
 from lunora_rx.transport.aiohttp_transport import AiohttpTransport
 
 T = TypeVar("T")
@@ -128,8 +145,9 @@ class LunoraClient:
             memory.
         storage_version: Version of the application; what another one has stored is dropped, and reported.
         polling: How to do without WebSockets, where none can be had; ``None`` never does.
-        max_frame_size: Bytes of the largest frame taken.
+        max_frame_size: Bytes of the largest frame taken, and of the largest event of an HTTP stream.
         max_body_size: Bytes of the largest reply taken.
+        stream_read_timeout: Seconds that the body of an HTTP stream may keep still.
         linger: Seconds that a live query outlives its last observer.
         connection_context: Sent with every ``connect`` frame; any value that the wire can carry.
         on_error: Takes exceptions that observers and optimistic transforms raise; by default they are logged.
@@ -167,6 +185,7 @@ class LunoraClient:
         polling: Polling | None = _POLLING,
         max_frame_size: int = _MAX_SIZE,
         max_body_size: int = _MAX_SIZE,
+        stream_read_timeout: float = 120.0,
         linger: float = 0.0,
         connection_context: Any = UNDEFINED,
         on_error: Callable[[Exception], None] | None = None,
@@ -225,6 +244,11 @@ class LunoraClient:
             origin=origin,
             ws_base=websocket_base(origin) if ws_url is None else check_ws_url(ws_url),
             ws_token=check_token_provider(ws_token, "ws_token"),
+            stream_limits=StreamLimits(
+                self._request_timeout,
+                check_seconds(stream_read_timeout, "stream_read_timeout"),
+                check_count(max_frame_size, "max_frame_size", of="bytes"),
+            ),
             open_storage=None if stores is None else partial(_open_worker, stores),
             on_storage_error=self._report_storage_error,
             on_storage_works=self._note_storage_works,
@@ -237,6 +261,9 @@ class LunoraClient:
             inspects=debug,
         )
         self._whispers = Whispers(self._driver, self._report)
+        self._http_streams = HttpStreams(self._driver, self._report)
+        self._shapes = Shapes(self._driver, self._report, inspects=debug)
+        self._runs = Runs(self._driver, self._report)
         self._status = Latest(Status.IDLE, self._report)
         self._token_expired: Signal[str | None] = Signal(self._report)
         self._identity_changed: Signal[IdentityChanged] = Signal(self._report)
@@ -274,6 +301,8 @@ class LunoraClient:
         self._driver.check_loop("aclose()")
         self._cache.complete()
         self._whispers.complete()
+        self._http_streams.close()
+        self._shapes.complete()
         try:
             await self._driver.aclose()
         finally:
@@ -529,6 +558,105 @@ class LunoraClient:
         self._calls[request_id] = call
         return call
 
+    @overload
+    def shape(self, name: ShapeRef[Any, T], args: Args = None, *, shard: str | None = None) -> Shape[T]: ...
+    @overload
+    def shape(self, name: Untyped, args: Args = None, *, shard: str | None = None) -> Shape[Any]: ...
+    def shape(self, name: Function, args: Args = None, *, shard: str | None = None) -> Shape[Any]:
+        """Return a shape as a hot Observable of its rows, kept up to date row by row.
+
+        Each object is one subscription of its own on the wire, shared by its observers: those of the rows, of
+        ``changes`` and of ``snapshots``. Nothing is sent before the first.
+
+        Args:
+            name: The shape.
+            args: Its arguments.
+            shard: The shard key; the default shard without one.
+
+        Raises:
+            TypeError, CodecError, ClientClosedError: As ``live``.
+        """
+        self._driver.check_open("shape()")
+        path = function_path(name, kind="shape", method="shape()")
+        return self._shapes.shape(path, encode_args(args, f"shape({path!r})"), check_shard(shard))
+
+    @overload
+    def stream(
+        self,
+        function: StreamRef[Any, T],
+        args: Args = None,
+        *,
+        shard: str | None = None,
+        durable: bool = False,
+        max_buffer: int = MAX_BUFFER,
+    ) -> Stream[T]: ...
+    @overload
+    def stream(
+        self,
+        function: Untyped,
+        args: Args = None,
+        *,
+        shard: str | None = None,
+        durable: bool = False,
+        max_buffer: int = MAX_BUFFER,
+    ) -> Stream[Any]: ...
+    def stream(
+        self,
+        function: Function,
+        args: Args = None,
+        *,
+        shard: str | None = None,
+        durable: bool = False,
+        max_buffer: int = MAX_BUFFER,
+    ) -> Stream[Any]:
+        """Return a streaming procedure as a cold Observable: each subscription is one run, disposing cancels it.
+
+        Args:
+            function: The procedure.
+            args: Its arguments.
+            shard: The shard key; the default shard without one.
+            durable: Whether the run is expected to outlive a socket that is lost before the first chunk; after
+                that the server says what it is.
+            max_buffer: How many chunks may wait in ``aiter()``; one more fails it with ``STREAM_BACKPRESSURE``.
+
+        Raises:
+            TypeError, CodecError, ClientClosedError: As ``live``.
+        """
+        self._driver.check_open("stream()")
+        path = function_path(function, kind="stream", method="stream()")
+        procedure = Procedure(path, encode_args(args, f"stream({path!r})"), check_shard(shard), durable)
+        return Stream(self._runs, procedure, max_buffer=check_count(max_buffer, "max_buffer", of="chunks"))
+
+    def http_stream(
+        self,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        search: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> HttpStream[Any]:
+        """Return what a streaming route of the deployment sends (server-sent events), in plain JSON.
+
+        Cold: each subscription makes one request, disposing aborts it, and a stream that breaks is not asked for again.
+
+        Args:
+            path: The path of the route; a segment ``:name`` is filled from ``params``.
+            params: What fills the path. Values that are no strings stand as JSON would have them.
+            search: What goes behind the ``?``; ``UNDEFINED`` values are left out.
+            headers: Sent with the request; they win over the bearer.
+
+        Raises:
+            StreamError: A path parameter is missing; code ``HTTP_STREAM_MISSING_PARAM``. Observers get it for every
+                other end that is not the stream's, with the codes ``HTTP_STREAM_STATUS`` (``status`` says which),
+                ``HTTP_STREAM_NO_BODY``, ``HTTP_STREAM_BAD_CHUNK``, ``HTTP_STREAM_INTERRUPTED``,
+                ``HTTP_STREAM_TRANSPORT``, and the server's own or ``HTTP_STREAM_ERROR``.
+            CodecError: A parameter cannot be written; ``path`` says which.
+            TypeError, ValueError: ``path`` is no path, or a header cannot be sent.
+            ClientClosedError: The client is closed.
+        """
+        self._driver.check_open("http_stream()")
+        return self._http_streams.stream(build_stream_path(path, params, search), check_stream_headers(headers))
+
     def whispers(self, topic: str, *, shard: str | None = None) -> Observable[Whisper]:
         """Return what other clients tell a topic: ``Whisper`` values, while somebody watches.
 
@@ -611,6 +739,7 @@ class LunoraClient:
             "calls_in_flight": len(core.calls),
             "pending_writes": len(core.writes.queue),
             "open_mutations": len(self._mutations),
+            "open_http_streams": len(self._http_streams),
             "has_bearer": core.calls.bearer is not None,
             "has_bookmark": core.calls.bookmark is not None,
             "observers": self._cache.observer_count,
@@ -651,6 +780,12 @@ class LunoraClient:
             PendingChanged: self._mutations.show_pending,
             TransformFailed: self._mutations.show_failed_transform,
             CredentialRefused: lambda event: self._token_expired.emit(None),
+            RowsChanged: self._shapes.publish,
+            ShapeMoved: self._shapes.publish,
+            ShapeFailed: self._shapes.publish,
+            StreamChunk: self._runs.publish,
+            StreamEnded: self._runs.end,
+            StreamFailed: self._runs.fail,
             WhisperReceived: self._whispers.publish,
             WhisperDropped: _note_dropped_whisper,
             ReplayProgressed: self._mutations.show_progress,

@@ -26,7 +26,10 @@ from lunora_rx.errors import ClientClosedError, LunoraError, StorageError, Trans
 from lunora_rx.interfaces import Socket, Transport
 from lunora_rx.persistence import CLOSE_TIMEOUT, OpenStorage, Persistence
 from lunora_rx.protocol.endpoints import websocket_url
+from lunora_rx.protocol.http_stream import stream_headers
 from lunora_rx.protocol.rpc import RpcCall
+from lunora_rx.protocol.sse import StreamNews
+from lunora_rx.streaming import DEFAULT_LIMITS, StreamLimits, read_stream
 
 TokenProvider: TypeAlias = str | Callable[[], str | Awaitable[str | None] | None] | None
 
@@ -78,6 +81,7 @@ class Driver:
         origin: Where calls go, without a trailing slash.
         ws_base: The WebSocket URL without parameters.
         ws_token: A token, or a sync or async provider that is asked before every connect.
+        stream_limits: What HTTP streams may take.
         open_storage: Opens what outlives the process, if anything does.
         on_storage_error: Takes what the storage refuses.
         on_storage_works: Called when the queue's store took something.
@@ -92,6 +96,7 @@ class Driver:
         origin: str,
         ws_base: str,
         ws_token: TokenProvider,
+        stream_limits: StreamLimits = DEFAULT_LIMITS,
         open_storage: OpenStorage | None = None,
         on_storage_error: Callable[[StorageError], None] = lambda error: None,
         on_storage_works: Callable[[], None] = lambda: None,
@@ -104,6 +109,7 @@ class Driver:
         self._origin = origin
         self._ws_base = ws_base
         self._ws_token = ws_token
+        self._stream_limits = stream_limits
         self._handlers: Mapping[type, Callable[[Any], None]] = {
             OpenSocket: self._open_socket,
             CloseSocket: self._close_socket,
@@ -124,6 +130,7 @@ class Driver:
         self._thread = self._process = 0
         self._links: dict[str, Link] = {}
         self._requests: dict[int, asyncio.Task[None]] = {}
+        self._streams: set[asyncio.Task[None]] = set()
         self._background: set[asyncio.Task[Any]] = set()
         self._timer: asyncio.Handle | None = None
         self._armed = inf
@@ -237,6 +244,28 @@ class Driver:
         """Tell the others of a topic something, if the socket is open."""
         self._apply(lambda now: self.core.whisper(topic, data, shard, now))
 
+    def subscribe_shape(self, name: str, args: Any, shard: str) -> str:
+        """Ask for a shape; its events bear the id returned."""
+        shape_id = self.core.subscribe_shape(name, args, shard, self._now())
+        self._drain()
+        return shape_id
+
+    def unsubscribe_shape(self, shape_id: str, shard: str) -> None:
+        """Give a shape up; nothing after the end of the client."""
+        if not self._is_closed:
+            self._apply(lambda now: self.core.unsubscribe_shape(shape_id, shard, now))
+
+    def start_stream(self, function_path: str, args: Any, shard: str, *, durable: bool) -> str:
+        """Start a procedure; the stream's events bear the id returned."""
+        stream_id = self.core.start_stream(function_path, args, shard, self._now(), durable=durable)
+        self._drain()
+        return stream_id
+
+    def cancel_stream(self, stream_id: str, shard: str) -> None:
+        """Follow a stream no more; nothing after the end of the client."""
+        if not self._is_closed:
+            self._apply(lambda now: self.core.cancel_stream(stream_id, shard, now))
+
     def hold_context(self, context: Any, shard: str) -> int:
         """Say this of ourselves until it is released; return its number."""
         number = self.core.hold_context(context, shard, self._now())
@@ -259,6 +288,16 @@ class Driver:
         request_id = self.core.batch(calls, timeout=timeout)
         self._drain()
         return request_id
+
+    def open_stream(
+        self, path: str, headers: Mapping[str, str], tell: Callable[[StreamNews], None]
+    ) -> Callable[[], object]:
+        """Make a request whose reply is a stream and tell what it brings; return what gives it up."""
+        sent = stream_headers(self.core.calls.bearer, headers)
+        task = self._spawn(read_stream(self._transport, self._origin + path, sent, self._stream_limits, tell))
+        self._streams.add(task)
+        task.add_done_callback(self._streams.discard)
+        return task.cancel
 
     def mutate(self, composition: Composition) -> None:
         """Take on a write; what becomes of it comes as events with its ``mutation_id``."""
@@ -341,7 +380,7 @@ class Driver:
                 await self.persistence.finish()
 
     def _cancel_network(self) -> None:
-        for task in (*self._requests.values(), *(link.task for link in self._links.values())):
+        for task in (*self._requests.values(), *self._streams, *(link.task for link in self._links.values())):
             task.cancel()
 
     async def _wait_loaded(self) -> None:

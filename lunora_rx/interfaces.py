@@ -51,6 +51,36 @@ class SocketFactory(Protocol):
         ...
 
 
+class StreamingReply(Protocol):
+    """The reply to one HTTP request, whose body is read as it comes.
+
+    ``read`` and ``aclose`` are called by one task.
+    """
+
+    @property
+    def status(self) -> int:
+        """The HTTP status."""
+        ...
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers, their names in lower case."""
+        ...
+
+    async def read(self) -> bytes | None:
+        """Wait for the next bytes of the body, however many; ``None`` at its end and once it is closed.
+
+        Raises:
+            TransportError: The body was cut off.
+            RequestTimeout: Nothing came for too long.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Give up what was not read; closing what is closed or at its end does nothing."""
+        ...
+
+
 class HttpTransport(Protocol):
     """Makes HTTP requests."""
 
@@ -61,6 +91,19 @@ class HttpTransport(Protocol):
 
         A redirect is a reply like any other and is not followed. ``timeout`` is in seconds and
         bounds the whole exchange; exceeding it raises ``RequestTimeout``.
+        """
+        ...
+
+    async def stream(
+        self, method: str, url: str, *, headers: Mapping[str, str], timeout: float, read_timeout: float
+    ) -> StreamingReply:
+        """Return the reply once its headers are there, whatever its status; it must be closed.
+
+        A redirect is not followed. ``timeout``, in seconds, bounds the time until the headers, ``read_timeout`` each
+        wait for more of the body; exceeding one raises ``RequestTimeout``. There is no limit to the size of the body.
+
+        Raises:
+            TransportError: There is no reply.
         """
         ...
 

@@ -34,7 +34,11 @@ def names(text: str) -> frozenset[str]:
 IMPURE = names("asyncio time random uuid logging threading secrets importlib io os pathlib") | names(
     "tempfile socket ssl select selectors subprocess concurrent multiprocessing signal sqlite3"
 )
-FACE = Ring(names("errors protocol core.events core.snapshot rx operators"), names("reactivex"), names("pandas polars"))
+FACE = Ring(
+    names("errors protocol core.events core.snapshot core.shape_events core.stream_events core.pages rx operators"),
+    names("reactivex"),
+    names("pandas polars"),
+)
 SEAM = Ring(names("errors protocol"))
 TOOL = Ring(
     names(
@@ -50,7 +54,8 @@ RINGS = {
     "core": Ring(names("errors protocol core"), banned=IMPURE, may_await=False),
     "transport": Ring(names("errors protocol interfaces transport"), names("aiohttp")),
     "storage": Ring(names("errors interfaces protocol core.records storage"), names("orjson diskcache")),
-    "driver": Ring(names("errors protocol core interfaces persistence")),
+    "driver": Ring(names("errors protocol core interfaces persistence streaming")),
+    "streaming": Ring(names("errors protocol interfaces")),
     "persistence": Ring(names("errors protocol core interfaces")),
     "rx": FACE._replace(banned=names("asyncio")),
     "rx.interop": FACE,
@@ -60,7 +65,7 @@ RINGS = {
     "functions": SEAM,
     "arguments": Ring(names("errors protocol core.identity")),
     "client": Ring(
-        names("driver transport storage rx operators core protocol errors interfaces functions arguments"),
+        names("driver streaming transport storage rx operators core protocol errors interfaces functions arguments"),
         names("aiohttp reactivex"),
     ),
     "__init__": Ring(

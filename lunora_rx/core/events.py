@@ -7,7 +7,9 @@ from typing import Any, NamedTuple, TypeAlias
 
 from lunora_rx.core.read_cache import FreshRead
 from lunora_rx.core.records import QueuedMutation
+from lunora_rx.core.shape_events import RowsChanged, ShapeFailed, ShapeMoved
 from lunora_rx.core.snapshot import Snapshot, Status
+from lunora_rx.core.stream_events import StreamChunk, StreamEnded, StreamFailed
 from lunora_rx.errors import LunoraError
 from lunora_rx.protocol.rpc import Outcome, Refused
 from lunora_rx.protocol.session_probe import User, UserState
@@ -324,5 +326,11 @@ Event: TypeAlias = (
     | UserStateChanged
     | WhisperReceived
     | WhisperDropped
+    | RowsChanged
+    | ShapeMoved
+    | ShapeFailed
+    | StreamChunk
+    | StreamEnded
+    | StreamFailed
     | FrameIgnored
 )

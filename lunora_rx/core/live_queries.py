@@ -32,6 +32,7 @@ class LiveQueries:
         subscriptions: What was asked for.
         emit: Takes each event.
         ask: Sends the frame of a subscription that is behind again; called only by a frame, so on an open socket.
+        fail_other: Takes an error for an id, and tells whether it is that of something else than a live query.
         note: Takes each subscription whose base the server gave or confirmed; ``None`` if nobody wants to know.
     """
 
@@ -41,6 +42,8 @@ class LiveQueries:
         subscriptions: Subscriptions,
         emit: Callable[[Event], None],
         ask: Callable[[Subscription], None],
+        *,
+        fail_other: Callable[[str, LunoraError], bool] = lambda frame_id, error: False,
         note: Callable[[Subscription], None] | None = None,
     ) -> None:
         self._shard = shard
@@ -48,6 +51,7 @@ class LiveQueries:
         self._find = subscriptions.find
         self._emit = emit
         self._ask = ask
+        self._fail_other = fail_other
         self._note = note
         self.handlers: Mapping[str, Handler] = {
             "data": self._receive_value,
@@ -134,10 +138,13 @@ class LiveQueries:
         if error.error_code == "TOKEN_EXPIRED":
             self._emit(TokenExpired(self._shard))
             return
+        message = error.message or error.error_message or GENERIC_FAILURE
+        failure = ServerError(message, code=error.error_code)
+        if error.id is not None and self._fail_other(error.id, failure):
+            return
         subscription = self._subscription_of(frame)
         if subscription is not None:
-            message = error.message or error.error_message or GENERIC_FAILURE
-            self.fail(subscription, ServerError(message, code=error.error_code))
+            self.fail(subscription, failure)
 
     def _receive_complete(self, frame: Frame, tagged: bool) -> None:
         subscription = self._subscription_of(frame)

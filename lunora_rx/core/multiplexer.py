@@ -8,6 +8,7 @@ and delete them; then, if ``has_more``, ``take_frames`` for each shard named by 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from math import inf
@@ -77,7 +78,7 @@ class Multiplexer:
         self._random = random
         self.events: list[Event] = []
         self.has_more = False
-        self._subscription_count = 0
+        self._counts: Counter[str] = Counter()
         self._contexts: dict[str, Contexts] = {}
         self._idle_closed: set[str] = set()
         self._frames_received = 0
@@ -165,6 +166,32 @@ class Multiplexer:
         self.has_more = True
         if shard in self.sessions:
             self.sessions[shard].whisper(topic, data, now)
+
+    def subscribe_shape(self, name: str, args: Any, shard: str, now: float) -> str:
+        """Ask for a shape, with ``args`` in wire form, and return its id; its events bear it."""
+        self.has_more = True
+        shape_id = self._session(shard).subscribe_shape(name, args, now)
+        self._update_status(now)
+        return shape_id
+
+    def unsubscribe_shape(self, shape_id: str, shard: str, now: float) -> None:
+        """Give a shape up; nothing where there is none."""
+        self.has_more = True
+        if shard in self.sessions:
+            self.sessions[shard].unsubscribe_shape(shape_id, now)
+
+    def start_stream(self, function_path: str, args: Any, shard: str, now: float, *, durable: bool) -> str:
+        """Start a procedure, with ``args`` in wire form, and return the stream's id; its events bear it."""
+        self.has_more = True
+        stream_id = self._session(shard).start_stream(function_path, args, now, durable=durable)
+        self._update_status(now)
+        return stream_id
+
+    def cancel_stream(self, stream_id: str, shard: str, now: float) -> None:
+        """Follow a stream no more; nothing where there is none."""
+        self.has_more = True
+        if shard in self.sessions:
+            self.sessions[shard].cancel_stream(stream_id, now)
 
     def hold_context(self, context: Any, shard: str, now: float) -> int:
         """Say this of ourselves until it is released, in wire form; return its number."""
@@ -418,6 +445,8 @@ class Multiplexer:
             ask_subject=self.account.ask_socket,
             receive_subject=self._receive_subject,
             reads=self.reads,
+            new_shape_id=lambda: self._new_id("shape"),
+            new_stream_id=lambda: self._new_id("stream"),
         )
 
     def _open_reads(self) -> Reads:
@@ -441,8 +470,11 @@ class Multiplexer:
             self._idle_closed.add(session.shard)
 
     def _new_subscription_id(self) -> str:
-        self._subscription_count += 1
-        return f"sub_{self._subscription_count}"
+        return self._new_id("sub")
+
+    def _new_id(self, kind: str) -> str:
+        self._counts[kind] += 1
+        return f"{kind}_{self._counts[kind]}"
 
     def _update_status(self, now: float | None) -> None:
         status = self._evaluate_status()

@@ -19,9 +19,11 @@ from lunora_rx.core.optimistic import Layer
 from lunora_rx.core.pacing import CONCURRENCY, Pacing
 from lunora_rx.core.read_cache import Stamp
 from lunora_rx.core.reads import UNKNOWN, Reads
+from lunora_rx.core.shapes import Shapes
+from lunora_rx.core.streams import Streams
 from lunora_rx.core.subscriptions import Subscription, Subscriptions
 from lunora_rx.core.topics import Topics
-from lunora_rx.errors import CodecError, ProtocolError, TransportError
+from lunora_rx.errors import CodecError, LunoraError, ProtocolError, TransportError
 from lunora_rx.protocol.endpoints import CLOSE_TOKEN_EXPIRED, CLOSE_TOO_BIG, PING, PONG
 from lunora_rx.protocol.frames import SERVER_FRAMES, Connect, Identity, decode_server_frame, encode_frame
 from lunora_rx.protocol.rpc import Outcome
@@ -67,6 +69,8 @@ class Session:
         ask_subject: Callable[[], int] = int,
         receive_subject: Callable[[int, str | None, float], None] = lambda question, subject, now: None,
         reads: Reads | None = None,
+        new_shape_id: Callable[[], str] = lambda: "shape_1",
+        new_stream_id: Callable[[], str] = lambda: "stream_1",
     ) -> None:
         self.shard = shard
         self.connection = connection
@@ -86,14 +90,24 @@ class Session:
         self._has_token = False
         self._contexts = contexts or Contexts(UNDEFINED)
         self._topics = Topics(shard, emit, self._send_if_open)
+        self.shapes = Shapes(new_shape_id, emit=emit, send=self._send_if_open)
+        self.streams = Streams(shard, new_stream_id, emit, self._send_if_open)
         self._reads = reads
         self._queries = LiveQueries(
-            shard, subscriptions, emit, self._ask_again, note=None if reads is None else self._note
+            shard,
+            subscriptions,
+            emit,
+            self._ask_again,
+            fail_other=self._fail_part,
+            note=None if reads is None else self._note,
         )
         self._handlers: Mapping[str, Handler] = {
             **dict.fromkeys(SERVER_FRAMES, _receive_unasked),
             **self._queries.handlers,
             **self._topics.handlers,
+            **self.shapes.handlers,
+            **self.streams.handlers,
+            "complete": self._receive_complete,
             "identity": self._receive_identity,
         }
         self._pacing = Pacing()
@@ -113,6 +127,9 @@ class Session:
             "subject": self.subject,
             "frames_received": self.frames_received,
             "subscriptions": {each.key: each.describe() for each in self.subscriptions},
+            "shapes": self.shapes.describe(),
+            "streams": self.streams.describe(),
+            "topics": self._topics.describe(),
         }
 
     def connect(self, now: float) -> None:
@@ -149,6 +166,32 @@ class Session:
     def leave_topic(self, topic: str, now: float) -> None:
         """Listen to a topic no more."""
         self._topics.leave(topic)
+        self._check_idle(now)
+        self._reschedule()
+
+    def subscribe_shape(self, name: str, args: Any, now: float) -> str:
+        """Ask for a shape, with arguments in wire form; return its id."""
+        shape_id = self.shapes.subscribe(name, args)
+        self._idle_at = inf
+        self.connect(now)
+        return shape_id
+
+    def unsubscribe_shape(self, shape_id: str, now: float) -> None:
+        """Give a shape up."""
+        self.shapes.unsubscribe(shape_id)
+        self._check_idle(now)
+        self._reschedule()
+
+    def start_stream(self, function_path: str, args: Any, now: float, *, durable: bool) -> str:
+        """Start a procedure, with arguments in wire form; return the stream's id."""
+        stream_id = self.streams.start(function_path, args, durable=durable)
+        self._idle_at = inf
+        self.connect(now)
+        return stream_id
+
+    def cancel_stream(self, stream_id: str, now: float) -> None:
+        """Follow a stream no more."""
+        self.streams.cancel(stream_id)
         self._check_idle(now)
         self._reschedule()
 
@@ -189,8 +232,10 @@ class Session:
         waiting = [each.id for each in self.subscriptions if not each.is_oversized]
         self._pacing = Pacing(waiting, concurrency=1 if self._searches_oversized else CONCURRENCY)
         self._pace(now)
+        self.frames += self.shapes.frames_on_open()
         self.frames += self._unsubscribes
         self._unsubscribes = []
+        self.frames += self.streams.frames_on_open()
         self.frames += self._topics.frames_on_open()
         self._check_idle(now)
         self._reschedule()
@@ -239,6 +284,8 @@ class Session:
         if was_open:
             # An attempt that never opened takes nothing away: values may be live by polling.
             self._queries.forget_socket()
+            self.shapes.forget_socket()
+            self.streams.forget_socket()
         self._check_idle(now)
         self._reschedule()
 
@@ -258,6 +305,7 @@ class Session:
     def forget_values(self, keeps: Container[Layer]) -> None:
         """Take every value off the screen: it belongs to somebody else, and so do all layers but those to keep."""
         self._queries.forget_values(keeps)
+        self.shapes.forget_values()
 
     def forget_positions(self) -> None:
         """Have the next socket ask for whole values; what is shown stays."""
@@ -280,6 +328,8 @@ class Session:
         for subscription in self.subscriptions:
             self._emit(SubscriptionClosed(subscription.key))
         self.subscriptions.clear()
+        self.shapes.close()
+        self.streams.close()
         self._reschedule()
 
     def handle_deadline(self, now: float) -> None:
@@ -398,7 +448,7 @@ class Session:
     def _close_idle(self, now: float) -> None:
         # What still needs the socket does not say when it ends, so the question is put again.
         self._idle_at = inf
-        if self._is_needed() or self._topics.is_needed or self._contexts.is_needed:
+        if self._is_needed() or any(part.is_needed for part in self._parts):
             self._check_idle(now)
             return
         self.close()
@@ -407,6 +457,26 @@ class Session:
         # A timer that runs is not put off: a socket that opens and drops all the time would never be given up.
         if self.shard and not self.subscriptions:
             self._idle_at = min(self._idle_at, now + IDLE_CLOSE_AFTER)
+
+    @property
+    def _parts(self) -> tuple[Shapes | Streams | Topics | Contexts, ...]:
+        return self.shapes, self.streams, self._topics, self._contexts
+
+    def _fail_part(self, frame_id: str, error: LunoraError) -> bool:
+        if self.shapes.receive_error(frame_id, error):
+            return True
+        if not self.streams.receive_error(frame_id, error):
+            return False
+        self._check_idle(self.connection.last_frame_at)
+        return True
+
+    def _receive_complete(self, frame: dict[str, Any], tagged: bool) -> None:
+        frame_id = frame.get("id")
+        if isinstance(frame_id, str) and self.streams.receive_complete(frame_id):
+            self._check_idle(self.connection.last_frame_at)
+            self._reschedule()
+            return
+        self._queries.handlers["complete"](frame, tagged)
 
     def _receive_identity(self, frame: dict[str, Any], tagged: bool) -> None:
         identity = decode_server_frame(frame)

@@ -7,20 +7,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 from lunora_rx.devserver.access import Access, Authenticate
 from lunora_rx.devserver.backend import Backend
 from lunora_rx.devserver.faults import Faults
 from lunora_rx.devserver.functions import Function, FunctionKind, register
 from lunora_rx.devserver.openrpc import openrpc_document
+from lunora_rx.devserver.routes import Route, check_route
 from lunora_rx.devserver.server import Server
 from lunora_rx.devserver.settings import Limits
+from lunora_rx.devserver.surface import Hooks, Stream, Surface
 
 __all__ = ["App"]
 
@@ -38,9 +41,15 @@ class App:
         limits: How much the server takes.
         title: Title of the OpenRPC document.
         version: Version in the OpenRPC document.
+        change_log: Whether changes are kept; without them shapes are answered SHAPE_REQUIRES_CDC.
 
     Attributes:
-        functions: What is registered, by path.
+        functions: Queries, mutations and actions, by path.
+        shapes: Shapes, by name.
+        streams: Streaming procedures, by path.
+        http_streams: Streaming routes, by path.
+        hooks: What is told of sockets.
+        surface: All that sockets can ask for.
         faults: Switches that make running servers misbehave.
         limits: How much the server takes.
         access: What makes a token good.
@@ -54,8 +63,14 @@ class App:
         limits: Limits | None = None,
         title: str = "lunora_rx devserver",
         version: str = "0",
+        change_log: bool = True,
     ) -> None:
         self.functions: dict[str, Function] = {}
+        self.shapes: dict[str, Function] = {}
+        self.streams: dict[str, Stream] = {}
+        self.http_streams: dict[str, Route] = {}
+        self.hooks = Hooks()
+        self.surface = Surface(self.functions, self.shapes, self.streams, self.hooks, has_change_log=change_log)
         self.faults = Faults()
         self.limits = limits or Limits()
         self.sessions: dict[str, str] = {}
@@ -81,21 +96,60 @@ class App:
         """Register an action: ``fn(ctx, ...)``, plain or async, which reaches tables through other functions."""
         return self._registering(path, "action")
 
-    def stream(self, path: str, *, durable: bool = False) -> NoReturn:
-        """Register a streaming procedure; not there yet.
+    def stream(self, path: str, *, durable: bool = False) -> Callable[[F], F]:
+        """Register a streaming procedure: a generator or async generator ``fn(ctx, ...)`` of chunks.
 
-        Raises:
-            NotImplementedError: Always.
+        Args:
+            path: ``"file:function"``.
+            durable: Whether runs outlive sockets and leave a transcript.  Such a run belongs to its path, its
+                arguments and the subject: whoever asks for the same gets the same run, or its transcript.
         """
-        raise NotImplementedError("the embedded server has no streams yet")
 
-    def shape(self, path: str) -> NoReturn:
-        """Register a shape; not there yet.
+        def decorate(handler: F) -> F:
+            self._check_free(path)
+            self.streams[path] = Stream(register(path, "stream", handler), durable)
+            return handler
 
-        Raises:
-            NotImplementedError: Always.
+        return decorate
+
+    def shape(self, name: str) -> Callable[[F], F]:
+        """Register a shape: ``fn(ctx, ...)`` returns ``ctx.db.table(...)``, narrowed by ``where``.
+
+        It depends on nothing but its arguments, the identity and what it reads.
         """
-        raise NotImplementedError("the embedded server has no shapes yet")
+
+        def decorate(handler: F) -> F:
+            if name in self.shapes:
+                raise ValueError(f"there is a shape {name!r} already")
+            self.shapes[name] = register(name, "shape", handler)
+            return handler
+
+        return decorate
+
+    def http_stream(self, path: str, *, keepalive: float | None = 15.0) -> Callable[[F], F]:
+        """Register a route of server-sent events, before the app is served: a generator ``fn(ctx, ...)``.
+
+        Args:
+            path: Such as ``"/jobs/:id/progress"``; parameters of the path and of the query string become arguments.
+            keepalive: Seconds of silence after which a comment is sent; ``None`` for never.
+        """
+
+        def decorate(handler: F) -> F:
+            check_route(path, self.http_streams)
+            self.http_streams[path] = Route(register(path, "route", handler), keepalive)
+            return handler
+
+        return decorate
+
+    def on_connect(self, hook: F) -> F:
+        """Register ``fn(ctx)``, which is called when a socket introduces itself, and when its context changes."""
+        self.hooks.on_connect.append(_checked_hook(hook))
+        return hook
+
+    def on_disconnect(self, hook: F) -> F:
+        """Register ``fn(ctx)``, which is called once when a socket that has introduced itself is gone."""
+        self.hooks.on_disconnect.append(_checked_hook(hook))
+        return hook
 
     def authenticate(self, check: A) -> A:
         """Register what says whose token this is: ``check(token)`` returns the subject, or ``None`` to refuse it.
@@ -168,12 +222,21 @@ class App:
 
     def _registering(self, path: str, kind: FunctionKind) -> Callable[[F], F]:
         def decorate(handler: F) -> F:
-            if path in self.functions:
-                raise ValueError(f"there is a function {path!r} already")
+            self._check_free(path)
             self.functions[path] = register(path, kind, handler)
             return handler
 
         return decorate
+
+    def _check_free(self, path: str) -> None:
+        if path in self.functions or path in self.streams:
+            raise ValueError(f"there is a function {path!r} already")
+
+
+def _checked_hook(hook: F) -> F:
+    if inspect.iscoroutinefunction(hook) or inspect.isgeneratorfunction(hook) or inspect.isasyncgenfunction(hook):
+        raise TypeError("a hook is a plain function: it runs in one transaction")
+    return hook
 
 
 def _on_end_signal(act: Callable[[], None]) -> None:

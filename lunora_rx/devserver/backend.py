@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lunora_rx.devserver.calls import Calls, HttpRequest
 from lunora_rx.devserver.refusals import AppError, refusal_reply
+from lunora_rx.devserver.routes import EventRequest, Route, open_route
 from lunora_rx.devserver.session import ServerSession
 from lunora_rx.devserver.shard import Shard
 from lunora_rx.devserver.shards import Shards, code_version
+from lunora_rx.devserver.works import Works
 from lunora_rx.protocol.rpc import HttpReply
 from lunora_rx.protocol.text import serialize
 
@@ -48,13 +51,15 @@ class Backend:
     ) -> None:
         self._app = app
         self._clock = clock
+        self._works = Works()
+        limits = app.limits if app.surface.has_change_log else replace(app.limits, change_retention=0)
         self._shards = Shards(
             None if storage is None else Path(storage),
             clock=clock,
             new_id=new_id,
-            change_retention=app.limits.change_retention,
-            reply_retention=app.limits.reply_retention,
-            version="" if storage is None else code_version(app.functions.values()),
+            limits=limits,
+            works=self._works,
+            version="" if storage is None else code_version((*app.functions.values(), *app.surface.shapes.values())),
         )
         self._calls = Calls(app, self._shards, first_bookmark=int(clock() * 1000))
 
@@ -101,7 +106,7 @@ class Backend:
         return _without_loop(self.accept(shard, token, headers))
 
     def shard(self, name: str = "") -> Shard:
-        """Return a shard, to look at: ``shard().cursor``, ``.epoch``, ``.store``, ``.live``."""
+        """Return a shard, to look at: ``shard().cursor``, ``.epoch``, ``.store``, ``.live``, ``.shapes``, ``.runs``."""
         return self._shards.get(name)
 
     @property
@@ -117,6 +122,20 @@ class Backend:
         """Behave as after a restart that lost everything; sockets end with 1012."""
         self._shards.erase()
 
+    def forget_streams(self) -> None:
+        """Forget the durable runs, those that go on included."""
+        self._shards.forget_streams()
+
+    async def open_route(self, route: Route, request: EventRequest) -> AsyncGenerator[str, None]:
+        """Return the events of a new run of a streaming route.
+
+        Raises:
+            AppError: The caller or the parameters are refused.
+        """
+        return await open_route(
+            route, request, self._app.access, lambda subject: self._calls.context(self.shard(), subject)
+        )
+
     def status(self) -> dict[str, Any]:
         """Return what ``GET /_lunora/status`` says."""
         return {
@@ -127,13 +146,20 @@ class Backend:
         }
 
     def close(self) -> None:
-        """End all sessions and close the databases; closing twice is silent."""
+        """End all sessions and streams, and close the databases; closing twice is silent."""
         self._shards.close()
+
+    async def finish(self) -> None:
+        """Wait, after ``close``, until the generators of the streams are closed as well."""
+        await self._works.finish()
 
     def _session(self, shard: str, subject: str | None, expires_at: float | None) -> ServerSession:
         return ServerSession(
             self._shards.get(shard),
-            self._app.functions,
+            self._app.surface,
+            make_context=self._calls.context,
+            works=self._works,
+            faults=self._app.faults.frames,
             subject=subject,
             limits=self._app.limits,
             expires_at=expires_at,
@@ -146,6 +172,8 @@ def _shard_status(shard: Shard) -> dict[str, Any]:
         "epoch": shard.epoch,
         "sockets": len(shard.members),
         "liveQueries": len(shard.live),
+        "shapes": len(shard.shapes),
+        "runs": len(shard.runs),
         "tables": shard.store.counts(),
     }
 

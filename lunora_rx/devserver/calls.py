@@ -80,6 +80,11 @@ class Calls:
         except LunoraError as error:
             return self._reply(Refused(_coded(error)))
 
+    def context(self, shard: Shard, subject: str | None) -> ActionContext:
+        """Return the context of an action or stream."""
+        run = partial(self._run, shard, Caller(subject))
+        return ActionContext(subject, shard.name, partial(run, "query"), partial(run, "mutation"))
+
     async def _admit(self, request: HttpRequest) -> str | None:
         check_cross_site(request.headers, request.origin)
         subject = await self._app.access.subject_of_request(request.headers)
@@ -124,10 +129,8 @@ class Calls:
         return shard.mutate(function, bound, caller)
 
     async def _act(self, shard: Shard, function: Function, args: Mapping[str, Any], caller: Caller) -> Outcome:
-        run = partial(self._run, shard, Caller(caller.subject))
-        context = ActionContext(caller.subject, shard.name, partial(run, "query"), partial(run, "mutation"))
         try:
-            result = function.handler(context, **args)
+            result = function.handler(self.context(shard, caller.subject), **args)
             return Accepted(encode_wire(await result if inspect.isawaitable(result) else result))
         except Exception as error:
             return Refused(refusal_of(error, function.path))

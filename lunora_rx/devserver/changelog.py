@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from itertools import takewhile
 from typing import Any, TypeAlias
 
 from lunora_rx.devserver.tracking import Change, Read
@@ -77,6 +78,19 @@ class ChangeLog:
         ``False`` also where the log does not reach back that far, or would take too long to search.
         """
         return since >= self.floor and all(self._is_untouched(read, since) for read in reads)
+
+    def changes_since(self, table: str, since: int) -> list[Change] | None:
+        """Return what became of each row of a table that was written after ``since``, in order of the first write.
+
+        ``None`` where the log does not reach back that far.
+        """
+        if since < self.floor:
+            return None
+        later = list(takewhile(lambda entry: entry[0] > since, reversed(self._by_table.get(table, ()))))
+        writes = Writes()
+        for _, change in reversed(later):
+            writes.note(table, change.id, change.before, change.after)
+        return writes.changes()
 
     def _is_untouched(self, read: Read, since: int) -> bool:
         entries = self._by_table.get(read.table, ())

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from lunora_rx.devserver.tables import Reader, Writer
 
-__all__ = ["ActionContext", "MutationContext", "QueryContext"]
+__all__ = ["ActionContext", "ConnectionContext", "MutationContext", "QueryContext"]
 
 
 class RunsFunction(Protocol):
@@ -18,7 +18,7 @@ class RunsFunction(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class QueryContext:
-    """Context of a query: it may read.
+    """Context of a query or shape: it may read.
 
     Attributes:
         db: The tables of the shard, to read.
@@ -50,7 +50,7 @@ class MutationContext:
 
 @dataclass(frozen=True, slots=True)
 class ActionContext:
-    """Context of an action: it may do anything, but reaches the tables through functions only.
+    """Context of an action or stream: it may do anything, but reaches the tables through functions only.
 
     Attributes:
         identity: The verified subject of the caller, or ``None``.
@@ -63,3 +63,24 @@ class ActionContext:
     shard: str
     run_query: RunsFunction
     run_mutation: RunsFunction
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionContext:
+    """Context of a hook: it reads and writes in one transaction.
+
+    Attributes:
+        db: The tables of the shard, to read and write.
+        connection: Names the socket; the same in every call about it, and never used again.
+        client_id: What the client calls itself.
+        identity: The verified subject of the socket, or ``None``.
+        shard: The shard's name.
+        context: What the client says about itself; ``None`` where it says nothing, or nothing readable.
+    """
+
+    db: Writer
+    connection: str
+    client_id: str
+    identity: str | None
+    shard: str
+    context: Any = None

@@ -10,6 +10,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
+from lunora_rx.devserver.event_faults import EventFaults
+from lunora_rx.devserver.frame_faults import FrameFaults
 from lunora_rx.devserver.request_faults import RequestFaults
 
 __all__ = ["Faults", "FaultySocket"]
@@ -45,17 +47,32 @@ class Restartable(Protocol):
     def erase(self) -> None:
         """Forget everything."""
 
+    def forget_streams(self) -> None:
+        """Forget every durable run."""
+
 
 class Faults(RequestFaults):
-    """Faults that are in force, those of requests included, and the sockets they act on.
+    """Faults that are in force, those of requests, frames and events included, and the sockets they act on.
 
     Attributes:
         attempts: How many sockets were asked for so far, the refused ones included.
+        frames: What strikes shapes and streams; its switches are methods here as well.
+        events: What strikes server-sent events; its switches are methods here as well.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.attempts = 0
+        self.frames = FrameFaults()
+        self.events = EventFaults()
+        self.drop_pokes = self.frames.drop_pokes
+        self.cut_poke = self.frames.cut_poke
+        self.spoil_rows = self.frames.spoil_rows
+        self.spoil_chunks = self.frames.spoil_chunks
+        self.refuse_subscriptions = self.frames.refuse_subscriptions
+        self.cut_http_streams = self.events.cut_http_streams
+        self.spoil_http_streams = self.events.spoil_http_streams
+        self.frame_http_streams = self.events.frame_http_streams
         self._sockets: dict[FaultySocket, None] = {}
         self._servers: dict[Restartable, None] = {}
         self._refusing = False
@@ -94,6 +111,11 @@ class Faults(RequestFaults):
         """Restart with nothing: no rows, no recorded replies, a new epoch."""
         self._restart(lambda server: server.erase())
 
+    def forget_streams(self) -> None:
+        """Forget the durable runs, those that go on included: whoever follows one gets STREAM_INTERRUPTED."""
+        for server in list(self._servers):
+            server.forget_streams()
+
     # --- until released
 
     def refuse_sockets(self, seconds: float | None = None) -> None:
@@ -112,6 +134,8 @@ class Faults(RequestFaults):
             timer.cancel()
         self._timers.clear()
         super().release()
+        self.frames.release()
+        self.events.release()
         self._accept_again()
         self._flow_again()
 

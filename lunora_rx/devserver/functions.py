@@ -20,9 +20,14 @@ from lunora_rx.protocol.wire import decode_wire
 
 __all__ = ["Function", "FunctionKind", "register"]
 
-FunctionKind: TypeAlias = Literal["query", "mutation", "action"]
+FunctionKind: TypeAlias = Literal["query", "mutation", "action", "shape", "stream", "route"]
 
-_PATH: Final = re.compile(r"[^\s:]+:[^\s:]+")
+_FUNCTION: Final = (re.compile(r"[^\s:]+:[^\s:]+"), "a function path such as 'messages:list'")
+_PATHS: Final[Mapping[FunctionKind, tuple[re.Pattern[str], str]]] = {
+    "shape": (re.compile(r"\S+"), "a shape name such as 'tasks:open'"),
+    "route": (re.compile(r"(/:[A-Za-z_][A-Za-z0-9_]*|/[^\s/:?#%{}]*)+"), "a path such as '/jobs/:id/progress'"),
+}
+_GENERATORS: Final[frozenset[FunctionKind]] = frozenset({"stream", "route"})
 _REQUIRED: Final = inspect.Parameter.empty
 
 
@@ -43,8 +48,8 @@ class Function:
     """A function that clients may call by its path.
 
     Attributes:
-        path: ``"file:function"``.
-        kind: ``"query"``, ``"mutation"`` or ``"action"``.
+        path: ``"file:function"``; the name of a shape; the path of a route.
+        kind: What it is.
         handler: The Python function; its first parameter is the context.
         arguments: What it takes besides, by name.
         takes_more: Whether it has ``**arguments``, so that unknown names are let through.
@@ -95,13 +100,13 @@ def register(path: str, kind: FunctionKind, handler: Callable[..., Any]) -> Func
     """Return the function that a handler stands for.
 
     Raises:
-        ValueError: The path is not ``"file:function"``.
+        ValueError: The path is not ``"file:function"``, or whatever this kind has instead.
         TypeError: The handler cannot be called as this kind of function, or an annotation is not supported.
     """
-    if not isinstance(path, str) or not _PATH.fullmatch(path):
-        raise ValueError(f"{path!r} is not a function path such as 'messages:list'")
-    if kind != "action" and inspect.iscoroutinefunction(handler):
-        raise TypeError(f"{path}: a {kind} is a plain function; only actions may be async")
+    pattern, example = _PATHS.get(kind, _FUNCTION)
+    if not isinstance(path, str) or not pattern.fullmatch(path):
+        raise ValueError(f"{path!r} is not {example}")
+    _check_sort(path, kind, handler)
     context, *parameters = _parameters(path, handler)
     if context.kind not in (context.POSITIONAL_ONLY, context.POSITIONAL_OR_KEYWORD):
         raise TypeError(f"{path}: the first parameter is the context, such as 'ctx'")
@@ -109,6 +114,16 @@ def register(path: str, kind: FunctionKind, handler: Callable[..., Any]) -> Func
     arguments = {each.name: _argument(path, each, hints) for each in parameters if each.kind is not each.VAR_KEYWORD}
     takes_more = len(arguments) < len(parameters)
     return Function(path, kind, handler, arguments, takes_more, _result_schema(hints))
+
+
+def _check_sort(path: str, kind: FunctionKind, handler: Callable[..., Any]) -> None:
+    is_generator = inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler)
+    if kind in _GENERATORS and not is_generator:
+        raise TypeError(f"{path}: a {kind} is a generator or an async generator; its function has no 'yield'")
+    if kind not in _GENERATORS and is_generator:
+        raise TypeError(f"{path}: a {kind} returns its value; only streams yield")
+    if kind != "action" and inspect.iscoroutinefunction(handler):
+        raise TypeError(f"{path}: a {kind} is a plain function; only actions may be async")
 
 
 def _parameters(path: str, handler: Callable[..., Any]) -> list[inspect.Parameter]:

@@ -24,9 +24,9 @@ class RequestFaults:
     """Faults that wait for a request; it does not know of sockets, nor how a request is carried out.
 
     Every switch takes ``count``, how many requests it strikes (``None``: all until ``release``).  Most
-    take ``on``, which ones: ``"single"`` calls, ``"batch"`` requests or ``"session"`` probes; single calls
-    and batches without it.  A switch that is used twice strikes first come first served.  A request that is not
-    carried out is struck by ``delay_replies`` besides, and by nothing else.
+    take ``on``, which ones: ``"single"`` calls, ``"batch"`` requests, ``"session"`` probes or requests for
+    an ``"http_stream"``; single calls and batches without it.  A switch that is used twice strikes first come first
+    served.  A request that is not carried out is struck by ``delay_replies`` besides, and by nothing else.
     """
 
     def __init__(self) -> None:
@@ -201,7 +201,7 @@ class RequestFaults:
 
     def _too_large(self, route: Route, request: HttpRequest) -> HttpReply | None:
         limit = self._size_limit
-        if limit is None or route == "session" or not limit.is_passed_by(request):
+        if limit is None or route in ("session", "http_stream") or not limit.is_passed_by(request):
             return None
         return limit.reply
 

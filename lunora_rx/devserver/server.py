@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable
@@ -12,9 +13,13 @@ from aiohttp import web
 from lunora_rx.devserver.access import check_cross_site_socket
 from lunora_rx.devserver.backend import Backend
 from lunora_rx.devserver.calls import HttpRequest
+from lunora_rx.devserver.event_streams import EventStream
 from lunora_rx.devserver.refusals import AppError, refusal_reply
+from lunora_rx.devserver.routes import EventRequest
+from lunora_rx.devserver.routes import Route as EventRoute
 from lunora_rx.devserver.sockets import LiveSocket, reset
 from lunora_rx.devserver.strikes import Route
+from lunora_rx.errors import LunoraError
 from lunora_rx.protocol.endpoints import (
     ADMIN_WS_TOKEN_PATH,
     BATCH_PATH,
@@ -46,6 +51,7 @@ class Server:
         self._app = app
         self._backend = backend
         self._runner: web.AppRunner | None = None
+        self._streams: set[asyncio.Task[web.StreamResponse]] = set()
 
     async def start(self, host: str, port: int) -> str:
         """Listen, and return the URL; port 0 takes a free one."""
@@ -59,6 +65,7 @@ class Server:
                 web.get(OPENRPC_PATH, self._openrpc),
                 web.post(ADMIN_WS_TOKEN_PATH, self._ws_token),
                 web.get(SESSION_PATH, self._session),
+                *(web.get(route.pattern, self._answering(route)) for route in self._app.http_streams.values()),
             ]
         )
         self._runner = runner = web.AppRunner(routes, access_log=None, shutdown_timeout=_SHUTDOWN_TIMEOUT)
@@ -79,7 +86,10 @@ class Server:
         for site in list(runner.sites):
             await site.stop()  # first, or a socket that opens now would outlive those that are ended
         self._backend.close()
+        for stream in self._streams:
+            stream.cancel()
         await runner.cleanup()
+        await self._backend.finish()
 
     async def _single(self, request: web.Request) -> web.StreamResponse:
         return await self._struck(request, "single", self._backend.answer)
@@ -89,6 +99,36 @@ class Server:
 
     async def _session(self, request: web.Request) -> web.StreamResponse:
         return await self._struck(request, "session", lambda asked: self._backend.probe(asked.headers))
+
+    def _answering(self, route: EventRoute) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        async def answer(request: web.Request) -> web.StreamResponse:
+            # A task of its own, or the server would wait for a stream without an end when it stops.
+            stream = asyncio.create_task(self._events(route, request), name="lunora devserver events")
+            self._streams.add(stream)
+            stream.add_done_callback(self._streams.discard)
+            return await stream
+
+        return answer
+
+    async def _events(self, route: EventRoute, request: web.Request) -> web.StreamResponse:
+        faults, headers = self._app.faults, _headers(request)
+        strike = faults.take_strike("http_stream", HttpRequest(request.path, headers, b"", _origin(request)))
+        await faults.hold_back(strike.delay)
+        if strike.instead is not None:
+            return _response(strike.instead)
+        if strike.is_lost:
+            return _abort(request)
+        asked = EventRequest(dict(request.match_info), dict(request.query), headers, _origin(request))
+        try:
+            texts = await self._backend.open_route(route, asked)
+        except LunoraError as error:
+            return _response(
+                refusal_reply(error if isinstance(error, AppError) else AppError("BAD_REQUEST", str(error)))
+            )
+        events = EventStream(
+            request, texts, keepalive=route.keepalive, strike=faults.events.take_event_strike(), faults=faults
+        )
+        return await events.run()
 
     async def _struck(self, request: web.Request, route: Route, answer: Answering) -> web.StreamResponse:
         faults = self._app.faults

@@ -10,18 +10,24 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from lunora_rx.devserver.answers import spliced
-from lunora_rx.devserver.functions import Function
+from lunora_rx.devserver.frame_faults import FrameFaults, Subscribing
+from lunora_rx.devserver.presence import Presence
 from lunora_rx.devserver.refusals import AppError
 from lunora_rx.devserver.settings import Limits
 from lunora_rx.devserver.shard import Shard
+from lunora_rx.devserver.socket_shapes import SocketShapes
+from lunora_rx.devserver.socket_streams import MakeContext, SocketStreams
 from lunora_rx.devserver.subscription import Subscription
+from lunora_rx.devserver.surface import Surface, bound
+from lunora_rx.devserver.works import Works
 from lunora_rx.errors import CodecError, LunoraError, ProtocolError
 from lunora_rx.protocol.endpoints import CLOSE_TOKEN_EXPIRED, PING, PONG
 from lunora_rx.protocol.frames import (
     Ack,
+    Chunk,
     Complete,
     Connect,
     ErrorFrame,
@@ -46,7 +52,10 @@ __all__ = ["ServerSession"]
 
 logger = logging.getLogger("lunora_rx.devserver")
 
+Asking: TypeAlias = Subscribe | ShapeSubscribe | StreamStart
+
 PAGE_DELTA: Final = "pageDelta"
+_KINDS: Final[Mapping[type[Asking], Subscribing]] = {Subscribe: "query", ShapeSubscribe: "shape", StreamStart: "stream"}
 
 
 class ServerSession:
@@ -65,8 +74,11 @@ class ServerSession:
     def __init__(
         self,
         shard: Shard,
-        functions: Mapping[str, Function],
+        surface: Surface,
         *,
+        make_context: MakeContext,
+        works: Works,
+        faults: FrameFaults,
         subject: str | None = None,
         limits: Limits | None = None,
         expires_at: float | None = None,
@@ -80,11 +92,16 @@ class ServerSession:
         self.on_ready: Callable[[], object] = lambda: None
         self.queued_bytes = 0
         self._shard = shard
-        self._functions = functions
+        self._surface = surface
+        self._faults = faults
         self._limits = limits or Limits()
         self._caps: frozenset[str] = frozenset()
         self._subscriptions: dict[str, Subscription] = {}
+        self._shapes = SocketShapes(self, shard, surface, subject=subject, faults=faults)
+        self._streams = SocketStreams(self, shard, surface, subject=subject, works=works, make_context=make_context)
+        self._presence = Presence(surface.hooks, shard, subject)
         self._outbox: list[str] = []
+        self._streamed_bytes = 0
         self._must_settle = False
         shard.members[self] = None
 
@@ -116,7 +133,8 @@ class ServerSession:
             self._must_settle = False
             for subscription in list(self._subscriptions.values()):
                 subscription.settle(self._shard.cursor, self._shard.epoch)
-        taken, self._outbox, self.queued_bytes = self._outbox, [], 0
+        taken, self._outbox, self.queued_bytes, self._streamed_bytes = self._outbox, [], 0, 0
+        self._streams.resume()  # into the room that is there now
         return taken
 
     def expire(self) -> None:
@@ -144,7 +162,10 @@ class ServerSession:
         for subscription in self._subscriptions.values():
             self._leave(subscription)
         self._subscriptions.clear()
+        self._shapes.close()
+        self._streams.close()
         self._must_settle = False
+        self._presence.leave()
 
     # --- for the shard
 
@@ -156,7 +177,12 @@ class ServerSession:
     @property
     def is_busy(self) -> bool:
         """Whether so much waits to be sent that nothing more should be read: who asks for much has to read it."""
-        return self.queued_bytes > self._limits.queued_bytes // 4
+        return self.queued_bytes - self._streamed_bytes > self._limits.queued_bytes // 4
+
+    @property
+    def has_room(self) -> bool:
+        """Whether streams may go on: they are held back long before the socket would be given up."""
+        return self in self._shard.members and self.queued_bytes <= self._limits.queued_bytes // 8
 
     @property
     def shard_name(self) -> str:
@@ -186,6 +212,12 @@ class ServerSession:
             return
         self.send_text(spliced(head, member, text) if member else head)
 
+    def send_chunk(self, frame: Chunk, text: str) -> None:
+        """Queue a chunk; it may strike a fault."""
+        before = self.queued_bytes
+        self.send(frame, "data", self._faults.strike_chunk(text))
+        self._streamed_bytes += self.queued_bytes - before
+
     def send_text(self, text: str) -> None:
         """Queue a text; a peer that does not read is given up instead."""
         if self.is_overflowed:
@@ -201,34 +233,48 @@ class ServerSession:
     # --- frames
 
     def _handle(self, frame: object) -> None:
-        if isinstance(frame, Subscribe):
-            self._subscribe(frame)
+        if isinstance(frame, Subscribe | ShapeSubscribe | StreamStart):
+            self._ask(frame)
         elif isinstance(frame, Unsubscribe):
             self._unsubscribe(frame.id)
+            self._streams.cancel(frame.id)
         elif isinstance(frame, Connect):
             self.client_id, self._caps = frame.client_id, frozenset(frame.caps)
             self.send(Identity(self.subject))
+            self._presence.connect(frame)
         elif isinstance(frame, WhisperSubscribe):
             self._join(frame.topic)
         elif isinstance(frame, WhisperUnsubscribe):
             self.topics.discard(frame.topic)
         elif isinstance(frame, WhisperSend):
             self._shard.whisper(frame.topic, frame.data, self, self.subject or self.client_id)
-        elif isinstance(frame, ShapeSubscribe | StreamStart):
-            message = f"this server has no {'shapes' if isinstance(frame, ShapeSubscribe) else 'streams'} yet"
-            self.send(ErrorFrame(frame.id, message, "NOT_IMPLEMENTED", message))
         elif isinstance(frame, ShapeUnsubscribe):
-            pass
+            self._shapes.unsubscribe(frame.id)
 
-    def _subscribe(self, frame: Subscribe) -> None:
+    def _ask(self, frame: Asking) -> None:
         try:
             self._check_room(frame.id)
-            function = self._query_named(frame.function_path)
-            args = _bound(function, frame.args)
+            # Whom this tells may be found not to read, and leave: its hooks write when all were told.
+            with self._shard.uninterrupted():
+                self._answer(frame)
         except LunoraError as error:
-            self._unsubscribe(frame.id)
+            self._forget(frame.id)
             self.send(ErrorFrame(frame.id, error.message, error.code, error.message))
-            return
+        if self not in self._shard.members:  # the answer was more than the socket takes
+            self.close()
+
+    def _answer(self, frame: Asking) -> None:
+        self._faults.check_subscription(_KINDS[type(frame)])
+        if isinstance(frame, Subscribe):
+            self._subscribe(frame)
+        elif isinstance(frame, ShapeSubscribe):
+            self._shapes.subscribe(frame)
+        else:
+            self._streams.start(frame)
+
+    def _subscribe(self, frame: Subscribe) -> None:
+        function = self._surface.query(frame.function_path)
+        args = bound(function, frame.args)
         self.send(Ack(frame.id))
         subscription = Subscription(self, frame)
         key = (function.path, stable_key_of_tree(frame.args), self.subject)
@@ -242,6 +288,11 @@ class ServerSession:
         if subscription is not None:
             self._leave(subscription)
 
+    def _forget(self, frame_id: str) -> None:
+        self._unsubscribe(frame_id)
+        self._shapes.unsubscribe(frame_id)
+        self._streams.cancel(frame_id)
+
     def _leave(self, subscription: Subscription) -> None:
         assert subscription.query is not None
         self._shard.live.unwatch(subscription.query, subscription)
@@ -252,20 +303,14 @@ class ServerSession:
 
     def _check_room(self, subscription_id: str) -> None:
         limit = self._limits.subscriptions
-        if len(self._subscriptions) >= limit and subscription_id not in self._subscriptions:
+        held = len(self._subscriptions) + len(self._shapes) + len(self._streams)
+        if held >= limit and subscription_id not in {*self._subscriptions, *self._shapes, *self._streams}:
             raise AppError("TOO_MANY_SUBSCRIPTIONS", f"a connection holds at most {limit} subscriptions")
-
-    def _query_named(self, path: str) -> Function:
-        function = self._functions.get(path)
-        if function is None:
-            raise AppError("NOT_FOUND", f"there is no function {path!r}")
-        if function.kind != "query":
-            raise AppError("NOT_FOUND", f"{path!r} is no query that can be watched, it is of kind {function.kind}")
-        return function
 
     def _refuse_malformed(self, tree: Any, error: ProtocolError) -> None:
         frame_id = tree.get("id")
-        if tree.get("type") == Subscribe.TYPE and isinstance(frame_id, str):
+        asks = any(tree.get("type") == each.TYPE for each in _KINDS)
+        if asks and isinstance(frame_id, str):
             self.send(ErrorFrame(frame_id, error.message, "BAD_SUBSCRIPTION_ARGS", error.message))
         else:
             logger.debug("a frame is ignored: %s", error)
@@ -276,10 +321,3 @@ class ServerSession:
         self._outbox, self.queued_bytes = [], 0
         self.close()
         self.on_ready()
-
-
-def _bound(function: Function, args: Any) -> dict[str, Any]:
-    try:
-        return function.bind(args)
-    except CodecError as error:
-        raise AppError("BAD_SUBSCRIPTION_ARGS", error.message) from None

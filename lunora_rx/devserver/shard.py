@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -11,9 +13,13 @@ from lunora_rx.devserver.contexts import MutationContext, QueryContext
 from lunora_rx.devserver.functions import Function
 from lunora_rx.devserver.live import LiveQueries, LiveQuery, Ran
 from lunora_rx.devserver.refusals import refusal_of
+from lunora_rx.devserver.runs import Runs
+from lunora_rx.devserver.settings import Limits
+from lunora_rx.devserver.shapes import Defined, LiveShapes
 from lunora_rx.devserver.store import Recorded, Store
-from lunora_rx.devserver.tables import Reader, Writer
-from lunora_rx.devserver.tracking import Read
+from lunora_rx.devserver.tables import Reader, Table, Writer
+from lunora_rx.devserver.tracking import Change, Read
+from lunora_rx.devserver.works import Works
 from lunora_rx.protocol.rpc import Accepted, Outcome, Refused
 from lunora_rx.protocol.text import parse
 
@@ -59,7 +65,7 @@ class Member(Protocol):
 
 
 class Shard:
-    """Carries out queries and mutations of one shard, and keeps its live queries current.
+    """Carries out queries and mutations of one shard, and keeps its live queries and shapes current.
 
     Everything happens at once and in order: there is no moment at which a commit is done and
     a live query does not know.
@@ -68,16 +74,31 @@ class Shard:
         name: The shard's name.
         store: Its database.
         live: Its live queries.
+        shapes: Its shapes.
+        runs: Its durable streams.
         members: The sockets connected to it.
     """
 
-    def __init__(self, name: str, store: Store, *, version: str = "", reply_retention: int = 100_000) -> None:
+    def __init__(
+        self, name: str, store: Store, *, version: str = "", limits: Limits | None = None, works: Works | None = None
+    ) -> None:
+        limits = limits or Limits()
         self.name = name
         self.store = store
         self.live = LiveQueries(self._run_live, lambda: (self.cursor, self.epoch))
+        self.shapes = LiveShapes(self._define)
+        self.runs = Runs(
+            store.transcripts,
+            works or Works(),
+            new_generation=store.new_row_id,
+            chunk_limit=limits.run_chunks,
+            retention=limits.transcript_retention,
+        )
         self.members: dict[Member, None] = {}
         self._version = version
-        self._reply_retention = reply_retention
+        self._reply_retention = limits.reply_retention
+        self._is_busy = False
+        self._waiting: deque[Callable[[], None]] = deque()
 
     @property
     def cursor(self) -> int:
@@ -106,12 +127,34 @@ class Shard:
         return Accepted(answer.tree) if isinstance(answer, Answer) else Refused(answer.error)
 
     def mutate(self, function: Function, args: Mapping[str, Any], caller: Caller) -> Outcome:
-        """Carry a mutation out, once for each mutation id, and bring the live queries up to date."""
+        """Carry a mutation out, once for each mutation id, and bring live queries and shapes up to date."""
         try:
-            outcome = self._recorded(caller) or self._commit(function, args, caller)
+            with self.uninterrupted():
+                return self._recorded(caller) or self._commit(function, args, caller)
         except Exception as error:
             return Refused(refusal_of(error, function.path))
-        return outcome
+
+    def write(self, act: Callable[[Writer], object]) -> None:
+        """Carry out writes that no call asked for, in one transaction."""
+        with self.uninterrupted():
+            with self.store.transaction() as writes:
+                act(Writer(self.store, writes))
+            self._tell(writes.changes())
+
+    @contextmanager
+    def uninterrupted(self) -> Iterator[None]:
+        """Hold back what ``when_quiet`` is given: nobody may write while sockets are being told of a write."""
+        was_busy, self._is_busy = self._is_busy, True
+        try:
+            yield
+        finally:
+            self._is_busy = was_busy
+            self._carry_out_waiting()
+
+    def when_quiet(self, act: Callable[[], None]) -> None:
+        """Do something that writes: now, or as soon as the write that is going on is told to all."""
+        self._waiting.append(act)
+        self._carry_out_waiting()
 
     def is_unchanged(self, reads: tuple[Read, ...], since: int | None, epoch: object) -> bool:
         """Tell whether a query with these reads gives what it gave at a position that a client names."""
@@ -140,9 +183,17 @@ class Shard:
                 reply = Recorded(answer.text, cursor, caller.base_seq)
                 self.store.record(caller.namespace, caller.mutation_id, reply)
                 self.store.prune_replies(self._reply_retention)
-        self.live.apply(writes.changes())
+        self._tell(writes.changes())
         self._settle(caller.client_id)
         return Accepted(answer.tree, cursor)
+
+    def _tell(self, changes: Sequence[Change]) -> None:
+        self.live.apply(changes)
+        self.shapes.apply(changes)
+
+    def _carry_out_waiting(self) -> None:
+        while self._waiting and not self._is_busy:
+            self._waiting.popleft()()
 
     def _settle(self, client_id: str | None) -> None:
         # The writer may have patched any of its queries before it asked: all of them must reach the
@@ -155,3 +206,15 @@ class Shard:
 
     def _run_live(self, query: LiveQuery) -> Ran:
         return self.run_query(query.function, query.args, query.identity)
+
+    def _define(self, function: Function, args: Mapping[str, Any], identity: str | None) -> Defined:
+        reads: list[Read] = []
+        context = QueryContext(Reader(self.store, reads.append), identity, self.name)
+        try:
+            named = function.handler(context, **args)
+            if not isinstance(named, Table):
+                raise TypeError(f"a shape returns ctx.db.table(...), narrowed by where, not {type(named).__name__}")
+        except Exception as error:
+            refusal = refusal_of(error, function.path)
+            return Defined(Failure(refusal.code or "INTERNAL", refusal.message, refusal), tuple(reads))
+        return Defined(named, tuple(reads))

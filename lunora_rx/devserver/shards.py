@@ -11,8 +11,10 @@ from typing import Final
 
 from lunora_rx.devserver.functions import Function
 from lunora_rx.devserver.refusals import AppError
+from lunora_rx.devserver.settings import Limits
 from lunora_rx.devserver.shard import Shard
 from lunora_rx.devserver.store import Store, open_store
+from lunora_rx.devserver.works import Works
 
 __all__ = ["DEFAULT_SHARD", "Shards"]
 
@@ -28,8 +30,8 @@ class Shards:
         directory: Where to keep the databases; ``None`` keeps them in memory.
         clock: Wall clock in seconds.
         new_id: Makes ids and epochs.
-        change_retention: How many changes each change log keeps.
-        reply_retention: How many recorded replies each shard keeps.
+        limits: How much each shard remembers.
+        works: Where durable streams run.
         version: Part of every epoch; a different one makes every client ask again for everything.
     """
 
@@ -39,15 +41,15 @@ class Shards:
         *,
         clock: Callable[[], float],
         new_id: Callable[[], str],
-        change_retention: int,
-        reply_retention: int,
+        limits: Limits,
+        works: Works,
         version: str = "",
     ) -> None:
         self._directory = directory
         self._clock = clock
         self._new_id = new_id
-        self._change_retention = change_retention
-        self._reply_retention = reply_retention
+        self._limits = limits
+        self._works = works
         self._version = version
         self._shards: dict[str, Shard] = {}
 
@@ -64,7 +66,7 @@ class Shards:
         shard = self._shards.get(name)
         if shard is None:
             shard = self._shards[name] = Shard(
-                name, self._open(name), version=self._version, reply_retention=self._reply_retention
+                name, self._open(name), version=self._version, limits=self._limits, works=self._works
             )
         return shard
 
@@ -72,18 +74,26 @@ class Shards:
         """Behave as after a restart that lost the change log: same rows, new epoch, no socket."""
         for shard in self:
             _end_members(shard, CLOSE_RESTART)
+            shard.runs.interrupt()
             shard.store.begin_epoch()
 
     def erase(self) -> None:
         """Behave as after a restart that lost everything."""
         for shard in self:
             _end_members(shard, CLOSE_RESTART)
+            shard.runs.forget()
             shard.store.erase()
+
+    def forget_streams(self) -> None:
+        """Forget every durable run."""
+        for shard in self:
+            shard.runs.forget()
 
     def close(self) -> None:
         """End all sockets with 1001 and close the databases; closing twice is silent."""
         for shard in self:
             _end_members(shard, CLOSE_GOING_AWAY)
+            shard.runs.interrupt()
             shard.store.close()
         self._shards.clear()
 
@@ -92,7 +102,9 @@ class Shards:
         path = None if self._directory is None else self._directory / file_name
         if path is not None:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return open_store(path, clock=self._clock, new_id=self._new_id, retention=self._change_retention, name=name)
+        return open_store(
+            path, clock=self._clock, new_id=self._new_id, retention=self._limits.change_retention, name=name
+        )
 
 
 def code_version(functions: Iterable[Function]) -> str:

@@ -14,6 +14,7 @@ from aiohttp import ClientConnectionResetError, WSMsgType, web
 
 from lunora_rx.devserver.faults import Faults
 from lunora_rx.devserver.session import ServerSession
+from lunora_rx.devserver.socket_shapes import CLOSE_LOST
 
 __all__ = ["LiveSocket", "reset"]
 
@@ -113,6 +114,9 @@ class LiveSocket:
             self._drained.set()
 
     async def _close(self, code: int) -> None:
+        if code == CLOSE_LOST and self._transport is not None:
+            self._transport.close()  # what was sent still arrives, and nothing after it
+            return
         try:
             async with asyncio.timeout(_CLOSING_TIMEOUT):
                 await self._socket.close(code=code)

@@ -18,6 +18,7 @@ from typing import Any, Final, TypeAlias
 
 from lunora_rx.devserver.changelog import ChangeLog, Writes
 from lunora_rx.devserver.tracking import Change
+from lunora_rx.devserver.transcripts import Transcripts
 from lunora_rx.protocol.text import dumps, loads
 
 __all__ = ["Recorded", "Store", "open_store"]
@@ -57,6 +58,7 @@ class Store:
         cursor: Position of the latest commit.
         epoch: Names the history that cursors belong to; random for each database.
         log: The latest changes.
+        transcripts: What durable streams have said.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class Store:
         self.cursor = _FIRST_CURSOR
         self.epoch = ""
         self.log = ChangeLog(floor=_FIRST_CURSOR)
+        self.transcripts = Transcripts(database)
 
     # --- transactions
 
@@ -183,6 +186,7 @@ class Store:
         self._database.executescript(_SCHEMA)
         with self._atomically():
             self._read_meta()
+        self.transcripts.load()
 
     def begin_epoch(self) -> None:
         """Start a new history over the same rows: no cursor given out before means anything any more."""

@@ -14,10 +14,10 @@ __all__ = ["Armed", "Route", "SizeLimit", "Spoiling", "Strike"]
 
 T = TypeVar("T")
 
-Route: TypeAlias = Literal["single", "batch", "session"]
-"""What a request is: one call, a batch of calls, a session probe."""
+Route: TypeAlias = Literal["single", "batch", "session", "http_stream"]
+"""What a request is: one call, a batch of calls, a session probe, a stream of server-sent events."""
 
-_CALLS: Final[frozenset[Route]] = frozenset({"single", "batch"})
+_CALLS: Final[frozenset[str]] = frozenset({"single", "batch"})
 
 
 class Armed(Generic[T]):
@@ -26,12 +26,12 @@ class Armed(Generic[T]):
     def __init__(self) -> None:
         self._waiting: list[_Waiting[T]] = []
 
-    def arm(self, effect: T, count: int | None, on: Route | None) -> None:
+    def arm(self, effect: T, count: int | None, on: str | None = None) -> None:
         """Let an effect strike the next requests of a route, or all until ``clear``; of any call without a route."""
         if count is None or count > 0:
             self._waiting.append(_Waiting(effect, count, _CALLS if on is None else frozenset({on})))
 
-    def take(self, route: Route) -> T | None:
+    def take(self, route: str = "single") -> T | None:
         """Return what strikes a request."""
         due = next((each for each in self._waiting if route in each.routes), None)
         if due is None:
@@ -51,7 +51,7 @@ class Armed(Generic[T]):
 class _Waiting(Generic[T]):
     effect: T
     left: int | None
-    routes: frozenset[Route]
+    routes: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)

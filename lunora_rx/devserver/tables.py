@@ -106,6 +106,15 @@ class Table:
             page["splitCursor"] = _cursor_of(rows[len(rows) // 2 - 1])
         return page
 
+    @property
+    def selection(self) -> RangeRead:
+        """The rows that match, as a condition that can be asked about one row."""
+        return self._range()
+
+    def peek(self) -> Iterator[Row]:
+        """Iterate over all rows that match, without noting that they were read."""
+        return self._scan()
+
     def _open_page(self, after: float | None, num_items: int) -> Page:
         found = self._take(num_items + 1, after)
         page, is_done = found[:num_items], len(found) <= num_items

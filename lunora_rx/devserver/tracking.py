@@ -68,7 +68,7 @@ class RangeRead:
         if change.table != self.table:
             return False
         try:
-            before, after = self._holds(change.before), self._holds(change.after)
+            before, after = self.holds(change.before), self.holds(change.after)
         except Exception:  # a predicate of the application; what it cannot judge may matter
             return True
         return before is not after if self.counts_only else before or after
@@ -78,7 +78,8 @@ class RangeRead:
         """The equality filter under which an index finds this read, if it has one."""
         return next((each for each in self.filters if isinstance(each, Equals)), None)
 
-    def _holds(self, row: Row | None) -> bool:
+    def holds(self, row: Row | None) -> bool:
+        """Tell whether a row belongs to the range; what a predicate raises is the caller's."""
         if row is None or not self.low <= row["_creationTime"] <= self.high:
             return False
         return all(each.matches(row) for each in self.filters)

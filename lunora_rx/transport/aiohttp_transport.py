@@ -87,6 +87,28 @@ class AiohttpTransport:
         except _FAILURES as error:
             raise TransportError(f"no reply from {_place(url)}: {_reason(error)}", transient=True) from None
 
+    async def stream(
+        self, method: str, url: str, *, headers: Mapping[str, str], timeout: float, read_timeout: float
+    ) -> AiohttpReply:
+        """Return the reply once its headers are there, whatever its status; a redirect is not followed."""
+        try:
+            async with asyncio.timeout(timeout):
+                response = await self._client().request(
+                    method,
+                    url,
+                    # A compressed stream comes in the pieces of whoever compresses it, not in the server's.
+                    headers={"accept-encoding": "identity", **headers},
+                    timeout=aiohttp.ClientTimeout(),
+                    allow_redirects=False,
+                    raise_for_status=False,
+                    auto_decompress=True,
+                )
+        except TimeoutError:
+            raise RequestTimeout(f"no reply from {_place(url)} within {timeout:g} s", transient=True) from None
+        except _FAILURES as error:
+            raise TransportError(f"no reply from {_place(url)}: {_reason(error)}", transient=True) from None
+        return AiohttpReply(response, _place(url), read_timeout)
+
     async def aclose(self) -> None:
         """Close the sessions that are the transport's own."""
         for session in self._own:
@@ -165,6 +187,43 @@ class AiohttpSocket:
             return CLOSE_TOO_BIG
         code = self._websocket.close_code
         return None if code == aiohttp.WSCloseCode.ABNORMAL_CLOSURE else code
+
+
+class AiohttpReply:
+    """A reply of aiohttp whose body is read as it comes.
+
+    Args:
+        response: The reply, its headers read.
+        place: What to call its server in errors.
+        read_timeout: Seconds that the body may keep still.
+    """
+
+    def __init__(self, response: ClientResponse, place: str, read_timeout: float) -> None:
+        self.status = response.status
+        self.headers: Mapping[str, str] = {name.lower(): value for name, value in response.headers.items()}
+        self._response = response
+        self._place = place
+        self._read_timeout = read_timeout
+        self._is_closed = False
+
+    async def read(self) -> bytes | None:
+        """Wait for the next bytes of the body; ``None`` at its end and once it is closed."""
+        if self._is_closed:
+            return None
+        try:
+            async with asyncio.timeout(self._read_timeout):
+                return await self._response.content.readany() or None
+        except TimeoutError:
+            message = f"nothing came from {self._place} for {self._read_timeout:g} s"
+            raise RequestTimeout(message, transient=True) from None
+        except _FAILURES as error:
+            message = f"the reply from {self._place} broke off: {_reason(error)}"
+            raise TransportError(message, transient=True) from None
+
+    async def aclose(self) -> None:
+        """Close the connection, unless the body is at its end; then it may be used again."""
+        self._is_closed = True
+        self._response.close()
 
 
 async def _refuse_redirects(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:

@@ -72,21 +72,84 @@ def socket_pair() -> tuple[MemorySocket, MemorySocket]:
     return near, far
 
 
+class MemoryReply:
+    """A reply whose body the server sends bit by bit.
+
+    Args:
+        status: The HTTP status.
+        headers: The headers, their names in lower case.
+    """
+
+    def __init__(self, status: int = 200, headers: Mapping[str, str] | None = None) -> None:
+        self.status = status
+        self.headers: Mapping[str, str] = headers or {}
+        self.read_timeout: float | None = None
+        self._inbox: asyncio.Queue[bytes | TransportError | None] = asyncio.Queue()
+        self._is_closed = False
+
+    def send(self, data: bytes) -> None:
+        """Send the next bytes of the body."""
+        self._inbox.put_nowait(data)
+
+    def end(self) -> None:
+        """End the body."""
+        self._inbox.put_nowait(None)
+
+    def cut(self) -> None:
+        """Break the connection, as a lost network does."""
+        self._inbox.put_nowait(TransportError("the reply broke off", transient=True))
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the client has closed it."""
+        return self._is_closed
+
+    @property
+    def unread(self) -> int:
+        """How much of what was sent the client may still read."""
+        return self._inbox.qsize()
+
+    async def read(self) -> bytes | None:
+        """Wait for the next bytes of the body; ``None`` at its end and once it is closed."""
+        if self._is_closed:
+            return None
+        try:
+            async with asyncio.timeout(self.read_timeout):
+                data = await self._inbox.get()
+        except TimeoutError:
+            raise RequestTimeout(f"nothing came for {self.read_timeout:g} s", transient=True) from None
+        if isinstance(data, bytes):
+            return data
+        # The end is for every later read, too.
+        self._inbox.put_nowait(data)
+        if data is not None:
+            raise data.copy()
+        return None
+
+    async def aclose(self) -> None:
+        """Give up what was not read."""
+        self._is_closed = True
+
+
 class MemoryTransport:
-    """Reaches a server that is a pair of functions.
+    """Reaches a server that is a few functions.
 
     Args:
         accept: Called with the URL and the server's end of each new socket; may raise ``TransportError`` to refuse.
         respond: Called with each HTTP request; returns the reply, or raises ``TransportError``.
+        respond_bit_by_bit: Called instead with each request whose reply is to be streamed; by default such a reply
+            is what ``respond`` returns, in one piece.
     """
 
     def __init__(
         self,
         accept: Callable[[str, MemorySocket], None],
         respond: Callable[[MemoryRequest], Awaitable[HttpReply]],
+        respond_bit_by_bit: Callable[[MemoryRequest], Awaitable[MemoryReply]] | None = None,
     ) -> None:
         self._accept = accept
         self._respond = respond
+        self._respond_bit_by_bit = respond_bit_by_bit or self._respond_at_once
 
     async def connect(self, url: str, headers: Mapping[str, str]) -> MemorySocket:
         """Open a socket to the server."""
@@ -103,6 +166,26 @@ class MemoryTransport:
                 return await self._respond(MemoryRequest(method, url, headers, body))
         except TimeoutError:
             raise RequestTimeout(f"no reply within {timeout:g} s", transient=True) from None
+
+    async def stream(
+        self, method: str, url: str, *, headers: Mapping[str, str], timeout: float, read_timeout: float
+    ) -> MemoryReply:
+        """Return the server's reply, whose body may come later."""
+        try:
+            async with asyncio.timeout(timeout):
+                reply = await self._respond_bit_by_bit(MemoryRequest(method, url, headers, None))
+        except TimeoutError:
+            raise RequestTimeout(f"no reply within {timeout:g} s", transient=True) from None
+        reply.read_timeout = read_timeout
+        return reply
+
+    async def _respond_at_once(self, request: MemoryRequest) -> MemoryReply:
+        whole = await self._respond(request)
+        reply = MemoryReply(whole.status, whole.headers)
+        if whole.body:
+            reply.send(whole.body)
+        reply.end()
+        return reply
 
     async def aclose(self) -> None:
         """Release nothing: there is nothing."""

@@ -13,8 +13,8 @@ from aiohttp import web
 from lunora_rx.errors import RequestTimeout, TransportError
 from lunora_rx.protocol.rpc import HttpReply
 from lunora_rx.transport.aiohttp_transport import AiohttpTransport
-from lunora_rx.transport.memory_transport import MemoryTransport
-from tests.support import PATIENCE, turn
+from lunora_rx.transport.memory_transport import MemoryReply, MemoryTransport
+from tests.support import PATIENCE, turn, until
 
 
 @dataclass
@@ -28,6 +28,16 @@ class Far:
 
 
 @dataclass
+class FarReply:
+    """The server's end of a reply that is sent bit by bit."""
+
+    send: Any
+    end: Any
+    cut: Any
+    is_left: Any
+
+
+@dataclass
 class World:
     """A transport with the server that it reaches."""
 
@@ -38,6 +48,7 @@ class World:
     requests: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
     reply: HttpReply | None = field(default_factory=lambda: HttpReply(200, {}, b"{}"))
     refuses: bool = False
+    streams: asyncio.Queue[FarReply] = field(default_factory=asyncio.Queue)
 
     async def connect(self):
         """Return both ends of a new socket."""
@@ -48,6 +59,18 @@ class World:
     async def request(self, *, headers=None, body=b"{}", timeout=PATIENCE):
         """Make a request."""
         return await self.transport.request("POST", self.http_url, headers=headers or {}, body=body, timeout=timeout)
+
+    async def stream(self, *, headers=None, timeout=PATIENCE, read_timeout=PATIENCE):
+        """Return the reply to a request for a stream."""
+        return await self.transport.stream(
+            "GET", self.http_url, headers=headers or {}, timeout=timeout, read_timeout=read_timeout
+        )
+
+    async def streaming(self, **options):
+        """Return both ends of a reply."""
+        near = await self.stream(**options)
+        async with asyncio.timeout(PATIENCE):
+            return near, await self.streams.get()
 
 
 async def memory_world():
@@ -64,7 +87,20 @@ async def memory_world():
             await asyncio.Event().wait()
         return world.reply
 
-    world = World(MemoryTransport(accept, respond), "ws://server.test/ws", "http://server.test/rpc")
+    async def respond_bit_by_bit(request):
+        whole = await respond(request)
+        reply = MemoryReply(whole.status, whole.headers)
+
+        async def send(data):
+            reply.send(data)
+
+        async def end():
+            reply.end()
+
+        world.streams.put_nowait(FarReply(send, end, reply.cut, lambda: reply.is_closed))
+        return reply
+
+    world = World(MemoryTransport(accept, respond, respond_bit_by_bit), "ws://server.test/ws", "http://server.test/rpc")
     yield world
     await world.transport.aclose()
 
@@ -100,8 +136,28 @@ async def aiohttp_world():
             return web.Response()
         return web.Response(status=world.reply.status, headers=world.reply.headers, body=world.reply.body)
 
+    async def serve_stream(request):
+        world.requests.append((request.method, dict(request.headers), await request.read()))
+        if world.reply is None:
+            await over.wait()
+            return web.Response()
+        response = web.StreamResponse(status=world.reply.status, headers=world.reply.headers)
+        await response.prepare(request)
+        is_ended = asyncio.Event()
+
+        async def end():
+            is_ended.set()
+
+        transport = request.transport
+        world.streams.put_nowait(FarReply(response.write, end, transport.abort, transport.is_closing))
+        await asyncio.wait([ending := asyncio.create_task(is_ended.wait()), stop], return_when="FIRST_COMPLETED")
+        ending.cancel()
+        return response
+
+    stop = asyncio.create_task(over.wait())
     app = web.Application()
     app.router.add_get("/ws", serve_ws)
+    app.router.add_get("/rpc", serve_stream)
     app.router.add_post("/rpc", serve_rpc)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
@@ -113,6 +169,7 @@ async def aiohttp_world():
     yield world
     await transport.aclose()
     over.set()
+    await stop
     await runner.cleanup()
 
 
@@ -249,6 +306,123 @@ async def test_request_cancelled_is_cancelled(world):
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+    world.reply = HttpReply(200, {}, b"again")
+    assert (await world.request()).body == b"again"
+
+
+async def read(reply):
+    """Return the next bytes of a body, ``None`` for the end."""
+    async with asyncio.timeout(PATIENCE):
+        return await reply.read()
+
+
+async def read_all(reply):
+    """Return what is left of a body."""
+    pieces = []
+    while (data := await read(reply)) is not None:
+        pieces.append(data)
+    return b"".join(pieces)
+
+
+async def test_stream_is_read_as_it_comes(world):
+    """What the server sends is there before the end is, which is the end for good."""
+    near, far = await world.streaming()
+    for piece in (b"one", b"two"):
+        await far.send(piece)
+        assert await read(near) == piece
+    await far.send(b"three")
+    await far.end()
+    assert await read_all(near) == b"three"
+    assert await read(near) is None
+    await near.aclose()
+
+
+async def test_stream_carries_method_and_headers(world):
+    """What is asked arrives as it was put, with no body."""
+    near, _ = await world.streaming(headers={"x-one": "1", "accept": "text/event-stream"})
+    ((method, headers, body),) = world.requests
+    lower = {name.lower(): value for name, value in headers.items()}
+    assert (method, lower["x-one"], lower["accept"], body or b"") == ("GET", "1", "text/event-stream", b"")
+    await near.aclose()
+
+
+@pytest.mark.parametrize("status", [200, 302, 404, 500])
+async def test_stream_of_any_status_is_a_reply(world, status):
+    """A refusal or a redirect is a reply; header names come in lower case, and nothing is followed."""
+    world.reply = HttpReply(status, {"x-one": "1", "location": "/elsewhere"})
+    near, far = await world.streaming()
+    assert (near.status, near.headers["x-one"]) == (status, "1")
+    assert len(world.requests) == 1
+    await far.send(b"why")
+    await far.end()
+    assert await read_all(near) == b"why"
+    await near.aclose()
+
+
+async def test_stream_without_a_body_ends_at_once(world):
+    """A reply of 204 has nothing to read."""
+    world.reply = HttpReply(204)
+    near, far = await world.streaming()
+    await far.end()
+    assert await read(near) is None
+    await near.aclose()
+
+
+async def test_stream_cut_raises(world):
+    """A body that breaks off is not at its end."""
+    near, far = await world.streaming()
+    await far.send(b"one")
+    assert await read(near) == b"one"
+    far.cut()
+    for _ in range(2):
+        with pytest.raises(TransportError) as caught:
+            await read(near)
+        assert caught.value.transient
+    await near.aclose()
+
+
+async def test_stream_unanswered_times_out(world):
+    """The time allowed bounds the wait for the headers."""
+    world.reply = None
+    with pytest.raises(RequestTimeout) as caught:
+        await world.stream(timeout=0.05)
+    assert (caught.value.transient, caught.value.code) == (True, None)
+
+
+async def test_stream_that_keeps_still_times_out(world):
+    """Each wait for more has its own time, however long the whole takes."""
+    near, far = await world.streaming(timeout=0.2, read_timeout=0.2)
+    for _ in range(6):
+        await asyncio.sleep(0.05)
+        await far.send(b"x")
+        assert await read(near) == b"x"
+    with pytest.raises(RequestTimeout, match=r"for 0\.2 s") as caught:
+        await read(near)
+    assert caught.value.transient
+    await near.aclose()
+
+
+async def test_stream_closed_here_tells_the_server_and_ends(world):
+    """Giving a body up ends the connection; what it held is not read any more, and closing again does nothing."""
+    near, far = await world.streaming()
+    await far.send(b"unread")
+    await near.aclose()
+    await until(far.is_left)
+    assert await read(near) is None
+    await near.aclose()
+
+
+async def test_stream_cancelled_while_waiting_is_cancelled(world):
+    """Whether for the headers or for the body; the transport goes on."""
+    near, _ = await world.streaming()
+    world.reply = None
+    for waiting in (near.read(), world.stream()):
+        task = asyncio.create_task(waiting)
+        await turn()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    await near.aclose()
     world.reply = HttpReply(200, {}, b"again")
     assert (await world.request()).body == b"again"
 

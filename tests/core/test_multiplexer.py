@@ -19,10 +19,12 @@ from lunora_rx.core.events import (
     StoreReads,
     SubscriptionClosed,
     ValueChanged,
+    WhisperReceived,
 )
 from lunora_rx.core.identity import KEEP, IdentityChange
 from lunora_rx.core.multiplexer import CoreOptions, Multiplexer
 from lunora_rx.core.patches import Composition
+from lunora_rx.core.polling import Polling
 from lunora_rx.core.records import QueuedMutation
 from lunora_rx.core.snapshot import Snapshot, SnapshotStatus, Status
 from lunora_rx.core.writes import WriteOptions
@@ -403,3 +405,169 @@ def test_deadline_of_the_read_cache_is_one_of_the_clients():
     core.handle_deadline(1.25)
     assert [type(event) for event in core.take_events()] == [StoreReads]
     assert core.next_deadline() == inf
+
+
+# --- whispers and contexts
+
+
+def sent(core: Multiplexer, shard: str = "") -> list[Any]:
+    """Take what was sent over a shard's socket."""
+    return [parsed(text) for text in core.take_frames(shard)]
+
+
+def contexts(core: Multiplexer, shard: str = "") -> list[Any]:
+    """Take what was sent over a shard's socket, and return the contexts in it."""
+    return [each.get("context") for each in sent(core, shard) if each["type"] == "connect"]
+
+
+def test_topic_opens_the_socket_of_its_shard(core):
+    """It is joined there, and joined again on the next one."""
+    core.join_topic("t", "room", 0.0)
+    assert core.take_events() == [OpenSocket("room"), StatusChanged(Status.CONNECTING)]
+    core.receive_opened("room", 0.0)
+    assert sent(core, "room")[1:] == [{"type": "whisper_subscribe", "topic": "t"}]
+    core.receive_text("room", frame("whisper", topic="t", data=1, **{"from": "ana"}), 0.0)
+    assert core.take_events()[-1] == WhisperReceived("room", "t", 1, "ana")
+    core.receive_closed("room", None, 0.0)
+    core.handle_deadline(1.0)
+    core.receive_opened("room", 1.0)
+    assert sent(core, "room")[1:] == [{"type": "whisper_subscribe", "topic": "t"}]
+    core.leave_topic("t", "room", 1.0)
+    assert sent(core, "room") == [{"type": "whisper_unsubscribe", "topic": "t"}]
+
+
+def test_topic_that_nobody_listens_to_is_left_in_silence(core):
+    """Neither a shard that is not spoken to nor one that is takes note."""
+    core.leave_topic("t", "room", 0.0)
+    assert core.sessions == {}
+    opened(core, "room")
+    core.leave_topic("t", "room", 0.0)
+    assert core.shards_to_send() == []
+    core.handle_deadline(5.0)
+    assert core.sessions == {}
+
+
+def test_whisper_goes_out_and_lets_its_shard_go_idle(core):
+    """Whoever only whispers keeps no socket."""
+    opened(core, "room")
+    core.whisper("t", {"x": 1}, "room", 0.0)
+    assert sent(core, "room") == [{"type": "whisper", "topic": "t", "data": {"x": 1}}]
+    core.handle_deadline(5.0)
+    assert core.take_events()[0] == CloseSocket("room", 1000)
+
+
+def test_whisper_to_a_shard_without_a_socket_opens_one(core):
+    """It is dropped itself: the next may be heard."""
+    core.whisper("t", 1, "room", 0.0)
+    assert core.take_events() == [OpenSocket("room"), StatusChanged(Status.CONNECTING)]
+    core.receive_opened("room", 0.0)
+    assert [each["type"] for each in sent(core, "room")] == ["connect"]
+
+
+def test_context_that_is_held_goes_with_connect(core):
+    """It opens no socket by itself, and goes with every one that is opened while it is held."""
+    core.hold_context({"page": 1}, "", 0.0)
+    assert (core.sessions, core.take_events(), core.next_deadline()) == ({}, [], inf)
+    core.connect("", 0.0)
+    for now in (0.0, 1.0):
+        core.receive_opened("", now)
+        assert contexts(core) == [{"page": 1}]
+        core.receive_closed("", None, now)
+        core.handle_deadline(now + 1.0)
+
+
+def test_context_that_changes_is_said_again_on_an_open_socket(core):
+    """Nested holders are released in any order; only what counts otherwise is news."""
+    opened(core, "", "room")
+    outer = core.hold_context({"page": 1}, "", 0.0)
+    inner = core.hold_context({"page": 2}, "", 0.0)
+    assert contexts(core) == [{"page": 1}, {"page": 2}]
+    core.release_context(outer, "", 0.0)
+    assert contexts(core) == []
+    core.release_context(inner, "", 0.0)
+    assert contexts(core) == [{"tab": 1}]
+    core.release_context(inner, "", 0.0)
+    assert (contexts(core), contexts(core, "room")) == ([], [])
+
+
+def test_context_of_a_client_without_one_falls_back_to_none():
+    """The frame lacks it then."""
+    core = Multiplexer(CoreOptions("client-1"), lambda: 0.5)
+    opened(core, "")
+    core.release_context(core.hold_context(None, "", 0.0), "", 0.0)
+    first, second = sent(core)
+    assert (first["context"], "context" in second) == (None, False)
+
+
+def test_context_is_not_said_before_the_socket_is_open(core):
+    """Opening says it."""
+    core.connect("", 0.0)
+    core.hold_context({"page": 1}, "", 0.0)
+    assert core.shards_to_send() == []
+    core.receive_opened("", 0.0)
+    assert contexts(core) == [{"page": 1}]
+
+
+def test_context_that_is_held_keeps_the_socket_of_its_shard(core):
+    """Released, the shard is idle five seconds later."""
+    opened(core, "room")
+    held = core.hold_context({"page": 1}, "room", 0.0)
+    for now in (5.0, 10.0, 15.0):
+        core.handle_deadline(now)
+    assert "room" in core.sessions
+    core.release_context(held, "room", 16.0)
+    core.handle_deadline(20.0)
+    assert core.sessions == {}
+
+
+def test_context_outlives_the_socket_of_its_shard(core):
+    """A shard that is opened anew says what is still held."""
+    opened(core, "room")
+    core.release_context(core.hold_context({"page": 1}, "room", 0.0), "room", 0.0)
+    core.handle_deadline(5.0)
+    core.hold_context({"page": 2}, "room", 6.0)
+    core.connect("room", 6.0)
+    core.receive_opened("room", 6.0)
+    assert contexts(core, "room") == [{"page": 2}]
+
+
+def test_context_that_is_said_again_asks_whose_session_it_is():
+    """The server answers each ``connect``: its answers must not be taken for those to other questions."""
+    core = Multiplexer(CoreOptions("c", writes=WriteOptions(is_cookie_session=True)), lambda: 0.5)
+    opened(core, "")
+    core.hold_context({"page": 1}, "", 0.0)
+    for subject in ("ana", "ana"):
+        core.receive_text("", frame("identity", subject=subject), 0.0)
+    assert core.writes.identity.subject == "ana"
+    core.receive_text("", frame("identity", subject="one too many"), 0.0)
+    assert core.writes.identity.subject == "ana"
+
+
+# --- polling
+
+
+def polled(core: Multiplexer) -> int:
+    """Let three attempts fail, at 0, 1 and 3, and return the number of the request that follows."""
+    core.connect("", 0.0)
+    for now in (0.0, 1.0, 3.0):
+        core.handle_deadline(now)
+        core.receive_closed("", None, now)
+    core.handle_deadline(3.0)
+    core.take_events()
+    (request,) = core.requests_to_send()
+    return request.request_id
+
+
+def test_status_is_polling_while_the_server_answers_polls():
+    """Better than connecting, not as good as connected; a deadline of polling is one of the client's."""
+    core = Multiplexer(CoreOptions(backoff=Backoff(1, 8, "none"), polling=Polling()), lambda: 0.5)
+    number = polled(core)
+    core.receive_reply(number, HttpReply(200, {}, b'{"results":[]}'), 3.5)
+    assert (statuses(core), core.poller.deadline) == ([Status.POLLING], 8.5)
+    assert core.next_deadline() == 7.0
+    core.handle_deadline(7.0)
+    assert (statuses(core), core.next_deadline()) == ([], 8.5)
+    core.receive_opened("", 8.0)
+    assert (statuses(core), core.poller.deadline) == ([Status.CONNECTED], inf)
+    core.receive_closed("", None, 8.0)
+    assert statuses(core) == [Status.OFFLINE]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lunora_rx.core.optimistic import Layer, fold, without_reached
+from lunora_rx.core.optimistic import Layer, fold, without_acknowledged, without_reached
 from lunora_rx.core.results import Change, Result
 
 ADD_C = lambda rows: [*rows, "c"]  # noqa: E731 - a layer's transform, as a caller writes it
@@ -159,3 +159,44 @@ def test_shown_value_after_any_steps_is_the_fold_of_the_layers_left(steps):
             result.roll_back([target])
         assert result.shown == fold(result.base, result.layers)
         assert all(each.commit_cursor is None or each.commit_cursor > cursor for each in result.layers)
+
+
+def test_layers_without_the_acknowledged_keep_what_came_after_the_count():
+    """A poll that began at this count holds those at it and before; what has no mark has no verdict."""
+    made = [layer() for _ in range(4)]
+    for each, mark in zip(made, (None, 1, 2, 3), strict=True):
+        each.ack_mark = mark
+    assert without_acknowledged(tuple(made), 2) == (made[0], made[3])
+    assert without_acknowledged((), 2) == ()
+
+
+def test_layer_that_a_position_confirms_bears_the_mark_of_its_acknowledgement():
+    """A poll drops it although no frame has reached the position."""
+    result, added = live(["a"], 1), layer()
+    result.push(added)
+    assert result.confirm(added, 9, 4) is Change.NOTHING
+    assert result.apply_poll(["a"], 3) is Change.VALUE
+    assert (result.shown, result.layers) == (["a", "c"], (added,))
+    assert result.apply_poll(["a", "c"], 4) is Change.VALUE
+    assert (result.shown, result.layers) == (["a", "c"], ())
+
+
+@given(
+    base=st.lists(st.integers(), max_size=3),
+    marks=st.lists(st.one_of(st.none(), st.integers(1, 6)), max_size=6),
+    polls=st.lists(st.integers(0, 6), max_size=5),
+)
+def test_polls_show_their_value_under_exactly_the_layers_that_they_do_not_hold(base, marks, polls):
+    """Whatever came before, none is lost and none is left."""
+    result = live([])
+    for number, mark in enumerate(marks):
+        each = layer(lambda rows, number=number: [*rows, number])
+        each.ack_mark = mark
+        each.commit_cursor = None if mark is None else 10
+        result.push(each)
+    for acknowledged in polls:
+        result.apply_poll(list(base), acknowledged)
+    held = max(polls, default=0)
+    left = [number for number, mark in enumerate(marks) if mark is None or mark > held]
+    assert len(result.layers) == len(left)
+    assert result.shown == [*(base if polls else []), *left]

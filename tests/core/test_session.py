@@ -267,7 +267,7 @@ def test_frame_of_an_unknown_type_is_ignored_and_reported(played):
 def test_frame_of_the_protocol_that_nobody_asked_for_is_ignored_without_a_word(played, kind):
     """Streams, shapes and topics may have been given up a moment ago."""
     played.opened_with("a")
-    assert played.receive(kind, id="stream_1", data=1, topic="t") == []
+    assert played.receive(kind, id="stream_1", data=1, topic="t", pokeId="1", shapeId="shape_1", rowsPatch=[]) == []
 
 
 @pytest.mark.parametrize("text", [frame("data", id="sub_1", data=[]), frame("data", id="sub_1", data=[]).decode()])
@@ -593,6 +593,13 @@ def test_whisper_now_and_then_keeps_the_socket_of_its_shard():
     assert [type(played.session.connection.state), played.sent()[1:].count("lunora-ping")] == [Open, 0]
     played.advance(4.0)
     assert played.session.is_closed
+
+
+def test_description_names_topics_and_how_many_listen(played):
+    """As a bug report wants to know."""
+    for topic in ("t", "t", "u"):
+        played.session.join_topic(topic, played.now)
+    assert played.session.describe()["topics"] == {"t": 2, "u": 1}
 
 
 def test_whisper_of_the_wrong_form_is_reported(played):

@@ -1204,3 +1204,13 @@ def test_write_of_nobody_behind_one_that_is_held_for_a_user_goes_out(is_durable)
     assert played.sent() == ([] if is_durable else [["m2"]])
     played.store("m2")
     assert (played.sent(), played.waiting()) == ([["m2"]], ["m1"])
+
+
+def test_records_that_had_to_give_way_open_no_socket():
+    """A shard is opened for what survives of it."""
+    played = PlayedWrites(is_durable=True, queue_limit=1)
+    played.core.hydrate([], played.now)
+    played.take()
+    played.core.hydrate([record("m1", shard="room"), record("m2")], played.now)
+    assert verdicts(played.take()) == [("m1", "OFFLINE_QUEUE_OVERFLOW")]
+    assert (played.waiting(), list(played.core.sessions)) == (["m2"], [""])

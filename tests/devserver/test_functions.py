@@ -215,10 +215,3 @@ def test_decorators_return_the_function_itself():
         return 7
 
     assert fn(None) == 7
-
-
-@pytest.mark.parametrize("register_later", [lambda app: app.stream("a:b"), lambda app: app.shape("rows")])
-def test_registration_of_later_work_is_not_implemented(register_later):
-    """Streams and shapes are refused at registration, not when somebody asks."""
-    with pytest.raises(NotImplementedError):
-        register_later(App())

@@ -122,5 +122,7 @@ def test_status_counts_what_is_there(backend):
         "epoch": backend.shard("room").epoch,
         "sockets": 1,
         "liveQueries": 1,
+        "shapes": 0,
+        "runs": 0,
         "tables": {"messages": 1},
     }

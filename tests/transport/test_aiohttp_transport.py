@@ -315,6 +315,200 @@ async def test_connect_cancelled_leaves_no_connection():
         over.set()
 
 
+def get(transport, url, **headers):
+    """Ask for a stream."""
+    return transport.stream("GET", url, headers=headers, timeout=PATIENCE, read_timeout=PATIENCE)
+
+
+async def read_all(reply):
+    """Return the whole body."""
+    pieces = []
+    try:
+        while (data := await reply.read()) is not None:
+            pieces.append(data)
+    finally:
+        await reply.aclose()
+    return b"".join(pieces)
+
+
+async def test_stream_redirected_is_not_followed_and_keeps_its_credentials():
+    """The bearer stays with the origin that it was meant for, also with a session of the user's."""
+    arrived = []
+
+    async def elsewhere(request):
+        arrived.append(request.headers)
+        return web.Response()
+
+    async def redirect(request):
+        raise web.HTTPTemporaryRedirect(f"http://localhost:{request.url.port}/elsewhere")
+
+    async with serving(sse=redirect, elsewhere=elsewhere) as place, aiohttp.ClientSession() as session:
+        for lent in (None, session):
+            async with transporting(lent) as transport:
+                reply = await get(transport, f"http://{place}/sse", authorization=f"Bearer {CANARY}")
+                assert reply.status == 307
+                await reply.aclose()
+    assert arrived == []
+
+
+async def test_stream_has_no_limit_of_size_and_lower_header_names():
+    """The limit of a body is for what is kept whole."""
+
+    async def handler(request):
+        return web.Response(body=b"x" * 100_000, headers={"X-One": "1"})
+
+    async with serving(sse=handler) as place, transporting(max_body_size=10) as transport:
+        reply = await get(transport, f"http://{place}/sse")
+        assert reply.headers["x-one"] == "1"
+        assert len(await read_all(reply)) == 100_000
+
+
+async def test_stream_nobody_reads_is_held_back():
+    """What the server sends waits on its side: memory is bounded here."""
+    sent, over = [0], asyncio.Event()
+
+    async def handler(request):
+        response = web.StreamResponse()
+        await response.prepare(request)
+        with contextlib.suppress(ConnectionError):
+            while not over.is_set():
+                await response.write(b"x" * 100_000)
+                sent[0] += 1
+        return response
+
+    async with serving(sse=handler) as place, transporting() as transport:
+        reply = await get(transport, f"http://{place}/sse")
+        await until(lambda: sent[0] > 0)
+        before = -1
+        while before != sent[0]:
+            before = sent[0]
+            await asyncio.sleep(0.1)
+        assert sent[0] < 1000
+        assert len(await reply.read()) < 1_000_000
+        over.set()
+        await reply.aclose()
+
+
+async def test_stream_asks_for_no_compression_and_reads_it_all_the_same():
+    """Some proxies compress whatever is asked; the session of the user's decides nothing of it."""
+    asked = []
+
+    async def handler(request):
+        asked.append(request.headers["accept-encoding"])
+        return web.Response(body=gzip.compress(b"data: 1"), headers={"content-encoding": "gzip"})
+
+    session = aiohttp.ClientSession(auto_decompress=False)
+    async with serving(sse=handler) as place, session, transporting(session) as transport:
+        assert await read_all(await get(transport, f"http://{place}/sse")) == b"data: 1"
+    assert asked == ["identity"]
+
+
+async def test_stream_whose_compression_is_broken_is_a_transport_error():
+    """A body that cannot be read has broken off."""
+
+    async def handler(request):
+        return web.Response(body=b"no gzip", headers={"content-encoding": "gzip"})
+
+    async with serving(sse=handler) as place, transporting() as transport:
+        reply = await get(transport, f"http://{place}/sse")
+        with pytest.raises(TransportError, match="broke off"):
+            await reply.read()
+        await reply.aclose()
+
+
+async def test_stream_of_a_session_that_raises_for_status_still_gives_the_reply():
+    """What a refusal says is read, whatever the session does with statuses by default."""
+
+    async def handler(request):
+        return web.Response(status=403, body=b"why")
+
+    session = aiohttp.ClientSession(raise_for_status=True)
+    async with serving(sse=handler) as place, session, transporting(session) as transport:
+        reply = await get(transport, f"http://{place}/sse")
+        assert (reply.status, await read_all(reply)) == (403, b"why")
+
+
+async def test_stream_that_fails_shows_no_token():
+    """Neither before the headers nor in the body, neither cut off nor silent."""
+
+    async def handler(request):
+        if "begin" in request.query:
+            response = web.StreamResponse()
+            await response.prepare(request)
+            await response.write(b"x")
+            await asyncio.sleep(0)
+        if "silent" in request.query:
+            await asyncio.sleep(PATIENCE)
+        request.transport.abort()
+        await asyncio.sleep(0)
+
+    texts = []
+    async with serving(sse=handler) as place, transporting() as transport:
+        for way in ("cut", "silent", "begin&cut", "begin&silent"):
+            with pytest.raises(TransportError) as caught:
+                await read_all(
+                    await transport.stream(
+                        "GET",
+                        f"http://user:{CANARY}@{place}/sse?token={CANARY}&{way}",
+                        headers={"x-secret": CANARY},
+                        timeout=0.5,
+                        read_timeout=0.05,
+                    )
+                )
+            texts.append(shown(caught.value))
+            assert isinstance(caught.value, RequestTimeout) == ("silent" in way)
+    assert CANARY not in "".join(texts)
+    assert all("/sse" in text for text in texts)
+
+
+async def test_stream_to_nobody_is_a_transport_error():
+    """As for any request, and a closed session says so."""
+    session = aiohttp.ClientSession()
+    await session.close()
+    port = await free_port()
+    async with transporting() as transport, transporting(session) as closed:
+        for each, reason in ((transport, "Connect"), (closed, "session is closed")):
+            with pytest.raises(TransportError, match=reason) as caught:
+                await get(each, f"http://127.0.0.1:{port}/sse")
+            assert caught.value.transient
+
+
+async def test_stream_given_up_before_its_headers_leaves_no_connection():
+    """Giving up the wait closes its connection, whether by cancelling or by the time allowed."""
+    requests = asyncio.Queue()
+    over = asyncio.Event()
+
+    async def handler(request):
+        requests.put_nowait(request)
+        await over.wait()
+
+    async with serving(sse=handler) as place, transporting() as transport:
+        task = asyncio.create_task(get(transport, f"http://{place}/sse"))
+        first = await requests.get()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        with pytest.raises(RequestTimeout):
+            await transport.stream("GET", f"http://{place}/sse", headers={}, timeout=0.1, read_timeout=1)
+        for request in (first, await requests.get()):
+            await until(lambda request=request: request.transport is None or request.transport.is_closing())
+        over.set()
+
+
+async def test_stream_read_to_its_end_gives_its_connection_back():
+    """The next request goes over the same connection."""
+    peers = []
+
+    async def handler(request):
+        peers.append(request.transport.get_extra_info("peername"))
+        return web.Response(body=b"x")
+
+    async with serving(sse=handler) as place, transporting() as transport:
+        for _ in range(2):
+            assert await read_all(await get(transport, f"http://{place}/sse")) == b"x"
+    assert peers[0] == peers[1]
+
+
 def shown(error: LunoraError) -> str:
     """Everything that printing an exception, or looking at it, could show."""
     lines = traceback.format_exception(error)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from lunora_rx.transport.memory_transport import MemoryRequest, socket_pair
+import pytest
+
+from lunora_rx.protocol.rpc import HttpReply
+from lunora_rx.transport.memory_transport import MemoryReply, MemoryRequest, MemoryTransport, socket_pair
 
 
 async def test_socket_unread_counts_what_the_peer_has_not_taken():
@@ -27,3 +30,26 @@ def test_request_shown_hides_its_headers():
     """The bearer stays out of ``repr``."""
     request = MemoryRequest("POST", "http://server.test", {"authorization": "Bearer canary"}, None)
     assert "canary" not in repr(request)
+
+
+@pytest.mark.parametrize("body", [b"", b"whole"])
+async def test_stream_without_a_server_of_its_own_is_the_whole_reply(body):
+    """What answers requests answers those for streams, too."""
+
+    async def respond(request):
+        return HttpReply(201, {"x-url": request.url}, body)
+
+    transport = MemoryTransport(lambda url, end: None, respond)
+    reply = await transport.stream("GET", "http://server.test/s", headers={}, timeout=1, read_timeout=1)
+    assert (reply.status, reply.headers["x-url"]) == (201, "http://server.test/s")
+    assert await reply.read() == (body or None)
+    assert await reply.read() is None
+
+
+async def test_reply_unread_counts_what_the_client_has_not_taken():
+    """A test can tell when the client has seen everything."""
+    reply = MemoryReply()
+    reply.send(b"one")
+    assert reply.unread == 1
+    await reply.read()
+    assert reply.unread == 0
