@@ -31,9 +31,11 @@ from lunora_rx.protocol import (
     WireSet,
     WireUrl,
 )
+from lunora_rx.protocol.preloaded import Preloaded
 from lunora_rx.protocol.session_probe import User, UserStatus
 from lunora_rx.rx.calls import Call, Failed, Mutation, Ok, Phase
 from lunora_rx.rx.http_stream import HttpStream
+from lunora_rx.rx.importing import Import, ImportProgress
 from lunora_rx.rx.interop import observable_to_aiter
 from lunora_rx.rx.live_query import LiveQuery
 from lunora_rx.rx.mutations import MutationSettled, ReplayProgress
@@ -56,6 +58,8 @@ __all__ = [
     "Failed",
     "HttpStream",
     "IdentityChanged",
+    "Import",
+    "ImportProgress",
     "LiveQuery",
     "LunoraClient",
     "LunoraError",
@@ -65,6 +69,7 @@ __all__ = [
     "Ok",
     "Phase",
     "Polling",
+    "Preloaded",
     "ProtocolError",
     "QueryRef",
     "QueueError",

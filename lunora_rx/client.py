@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, Self, TypeAlias, TypeVar, overload
+from weakref import WeakSet
 
 import aiohttp
 from reactivex import Observable
@@ -68,6 +69,7 @@ from lunora_rx.core.local_store import LocalStore
 from lunora_rx.core.multiplexer import CoreOptions, Multiplexer
 from lunora_rx.core.patches import Composition
 from lunora_rx.core.polling import Polling
+from lunora_rx.core.preloads import Preload
 from lunora_rx.core.shape_events import RowsChanged, ShapeFailed, ShapeMoved
 from lunora_rx.core.snapshot import Status
 from lunora_rx.core.stream_events import StreamChunk, StreamEnded, StreamFailed
@@ -88,16 +90,19 @@ from lunora_rx.functions import (
 from lunora_rx.interfaces import BookmarkStore, Transport
 from lunora_rx.protocol.endpoints import check_origin, check_ws_url, websocket_base
 from lunora_rx.protocol.http_stream import build_stream_path, check_stream_headers
+from lunora_rx.protocol.preloaded import Preloaded
 from lunora_rx.protocol.rpc import MAX_BATCH_ENTRIES, UNBATCHABLE_PREFIXES, Accepted, Outcome, Refused, RpcCall
 from lunora_rx.protocol.session_probe import User
 from lunora_rx.protocol.values import UNDEFINED
-from lunora_rx.protocol.wire import encode_wire
+from lunora_rx.protocol.wire import decode_wire, encode_wire
 from lunora_rx.rx.cache import Query, SharedCache
 from lunora_rx.rx.calls import Call, Failed, Mutation, Ok, Slot, result_of
 from lunora_rx.rx.following import FollowingSource
 from lunora_rx.rx.http_stream import HttpStream, HttpStreams
+from lunora_rx.rx.importing import QUEUED_CHUNKS, Import, Rows
 from lunora_rx.rx.live_query import CachedSource, LiveQuery
 from lunora_rx.rx.mutations import Mutations, MutationSettled, ReplayProgress
+from lunora_rx.rx.preloading import PreloadCall, PreloadedSource
 from lunora_rx.rx.shape import Shape, Shapes
 from lunora_rx.rx.stream import MAX_BUFFER, Procedure, Runs, Stream
 from lunora_rx.rx.subject import Latest, Signal, once
@@ -271,6 +276,8 @@ class LunoraClient:
         self._user = UserObservable(self._resolve_user, self._report)
         self._user_calls: list[Call[User | None]] = []
         self._calls: dict[int, Call[Any]] = {}
+        self._imports: WeakSet[Import] = WeakSet()
+        self._queue_limit = queue_limit
         self._mutations = Mutations(self._report, partial(self._report, what="an optimistic transform"))
         self._driver.publish_to(self._handlers())
 
@@ -299,6 +306,8 @@ class LunoraClient:
         if self._driver.is_over:
             return
         self._driver.check_loop("aclose()")
+        for each in tuple(self._imports):
+            each.close()
         self._cache.complete()
         self._whispers.complete()
         self._http_streams.close()
@@ -657,6 +666,95 @@ class LunoraClient:
         self._driver.check_open("http_stream()")
         return self._http_streams.stream(build_stream_path(path, params, search), check_stream_headers(headers))
 
+    def preload(
+        self, function: Function, args: Args = None, *, shard: str | None = None, timeout: float | None = None
+    ) -> Call[Preloaded[Any]]:
+        """Ask for a query's value once, over HTTP, for somebody else to show first with ``hydrate``.
+
+        Arguments as ``query``. It opens no socket. ``serialize()`` of the result can stand in HTML.
+        """
+        self._driver.enter("preload()")
+        path = function_path(function, kind="query", method="preload()")
+        rpc = RpcCall(path, encode_args(args, f"preload({path!r})"), check_shard(shard))
+        plain, request_id = decode_wire(rpc.args), 0
+        call: PreloadCall[Any] = PreloadCall(
+            f"preload {path!r}",
+            self._report,
+            lambda: self._cancel(request_id),
+            lambda value: Preloaded(path, plain, rpc.shard or None, value),
+        )
+        request_id = self._driver.call(rpc, timeout=self._timeout(timeout))
+        self._calls[request_id] = call
+        return call
+
+    def hydrate(self, preloaded: Preloaded[T] | str) -> LiveQuery[T]:
+        """Return the live query of a preloaded value, which shows it, as ``stale``, until the server answers.
+
+        Args:
+            preloaded: What ``preload`` gave, or its text. It is ignored where the query shows something already, and
+                once somebody was replaced by somebody else: it may be theirs.
+
+        Raises:
+            CodecError: The text is no preloaded value.
+            TypeError, ClientClosedError: As ``live``.
+        """
+        self._driver.check_open("hydrate()")
+        token = Preloaded.parse(preloaded) if isinstance(preloaded, str) else preloaded
+        token = check_instance(token, Preloaded, "preloaded")
+        path = function_path(token.function_path, kind="query", method="hydrate()")
+        query = Query(path, encode_args(token.args, f"hydrate({path!r})"), check_shard(token.shard))
+        preload, driver = Preload(query.key, token.value), self._driver
+        return LiveQuery(
+            PreloadedSource(
+                self._cache,
+                query,
+                offer=lambda: driver.show_preloaded(preload, query.shard),
+                look=lambda: driver.core.preloads.look(preload),
+            )
+        )
+
+    def import_rows(
+        self,
+        function: MutationRef[Any, Any] | Untyped,
+        rows: Rows,
+        *,
+        shard: str | None = None,
+        chunk_size: int = 500,
+        to_args: Callable[[list[Any]], Mapping[str, Any]] | None = None,
+        import_id: str | None = None,
+    ) -> Import:
+        """Write many rows, a chunk after another, and tell how far it has come; it starts at once.
+
+        Args:
+            function: The mutation that takes a chunk.
+            rows: An iterable or async iterable of rows, read a chunk at a time; an iterable must not block.
+            shard: The shard key; the default shard without one.
+            chunk_size: How many rows a chunk holds.
+            to_args: Makes the mutation's arguments from the rows of a chunk; by default ``{"rows": rows}``.
+            import_id: Names the import; random by default. An import that was cut off is resumed by the same rows,
+                chunk size and id: chunks that were committed are not written again.
+
+        Raises:
+            TypeError: ``function`` is no mutation, or ``rows`` are no rows.
+            ValueError, ClientClosedError: As ``mutation``.
+        """
+        self._driver.enter("import_rows()")
+        path = function_path(function, kind="mutation", method="import_rows()")
+        name = check_shard(shard)
+        started = Import(
+            str(uuid.uuid4()) if import_id is None else check_header_text(import_id, "import_id"),
+            rows,
+            lambda args, mutation_id: self.mutation(path, args, shard=name, mutation_id=mutation_id),
+            self._report,
+            spawn=self._driver.spawn,
+            chunk_size=check_count(chunk_size, "chunk_size", of="rows"),
+            to_args=check_callable(to_args, "to_args"),
+            limit=max(1, min(QUEUED_CHUNKS, self._queue_limit // 2)),
+        )
+        self._imports.add(started)
+        started.start()
+        return started
+
     def whispers(self, topic: str, *, shard: str | None = None) -> Observable[Whisper]:
         """Return what other clients tell a topic: ``Whisper`` values, while somebody watches.
 
@@ -666,7 +764,7 @@ class LunoraClient:
         return self._whispers.topic(check_topic(topic), check_shard(shard))
 
     def whisper(self, topic: str, data: Any = None, *, shard: str | None = None) -> None:
-        """Tell the other clients of a topic something; without an open socket it is dropped.
+        """Tell the other clients of a topic something; without an open socket it is dropped, and one is opened.
 
         Raises:
             CodecError: ``data`` cannot be encoded; ``path`` says where.

@@ -12,7 +12,7 @@ import inspect
 import logging
 import os
 import threading
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from math import inf
 from typing import Any, TypeAlias
 
@@ -21,6 +21,7 @@ from lunora_rx.core.events import CloseSocket, FrameIgnored, OpenSocket
 from lunora_rx.core.identity import Keep
 from lunora_rx.core.multiplexer import Multiplexer
 from lunora_rx.core.patches import Composition
+from lunora_rx.core.preloads import Preload
 from lunora_rx.core.snapshot import Snapshot
 from lunora_rx.errors import ClientClosedError, LunoraError, StorageError, TransportError
 from lunora_rx.interfaces import Socket, Transport
@@ -38,6 +39,9 @@ _log = logging.getLogger("lunora_rx")
 # A timer that fires this late (seconds) was held up by a blocked loop: what arrived meanwhile goes first.
 _LATE = 0.5
 _TURNS = 3
+
+# Well below what may wait for an iteration (1,024 values).
+_TURN_FRAMES = 256
 
 
 class Link:
@@ -219,6 +223,11 @@ class Driver:
         snapshot = self.core.subscribe(key, function_path, args, shard, self._now())
         self._drain()
         return snapshot
+
+    def show_preloaded(self, preload: Preload, shard: str) -> None:
+        """Let a live query that shows nothing yet show a preloaded value."""
+        self.core.show_preloaded(preload, shard)
+        self._drain()
 
     def unsubscribe(self, key: str, shard: str) -> None:
         """Give one request for a live query up; nothing after the end of the client."""
@@ -525,7 +534,12 @@ class Driver:
         assert self._loop is not None
         receive, clock, shard = socket.receive, self._loop.time, link.shard
         receive_text, drain = self.core.receive_text, self._drain
+        frames = 0
         while (text := await receive()) is not None:
+            frames += 1
+            if frames % _TURN_FRAMES == 0:
+                # Frames that are there already are received without a wait: whoever takes values must have its turn.
+                await asyncio.sleep(0)
             # A frame may be waiting when its socket is retired: it must not be applied any more.
             if self._links.get(shard) is not link:
                 return
@@ -568,6 +582,10 @@ class Driver:
             self.core.receive_reply(request.request_id, reply, self._now())
         self._requests.pop(request.request_id, None)
         self._drain()
+
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run a coroutine of the client's; who gives it one cancels it before ``aclose``, which waits for it."""
+        return self._spawn(coroutine)
 
     def _spawn(self, coroutine: Any) -> asyncio.Task[Any]:
         assert self._loop is not None

@@ -19,6 +19,7 @@ from lunora_rx.arguments import (
     check_subject,
     check_token,
     check_token_provider,
+    check_topic,
     encode_args,
     encode_context,
     show_url,
@@ -158,3 +159,16 @@ def test_instance_and_callable_name_what_is_expected():
 def test_url_is_shown_without_secrets(url, shown):
     """Neither a password nor a token is shown."""
     assert show_url(url) == shown
+
+
+@pytest.mark.parametrize("topic", ["t", "room/7", "ö", " "])
+def test_topic_is_any_name(topic):
+    """It is sent as it is."""
+    assert check_topic(topic) == topic
+
+
+@pytest.mark.parametrize(("topic", "kind"), [("", ValueError), (None, TypeError), (b"t", TypeError), (5, TypeError)])
+def test_topic_that_is_no_name_is_refused(topic, kind):
+    """The message says what it has to be."""
+    with pytest.raises(kind, match=r"^topic is a "):
+        check_topic(topic)

@@ -27,11 +27,14 @@ from lunora_rx import (
     LunoraClient,
     LunoraError,
     MutationRef,
+    Polling,
     QueryRef,
     ServerError,
     Status,
     StreamRef,
     TransportError,
+    Whisper,
+    WireBigInt,
     api,
 )
 from tests.support import Recorder, turn, until
@@ -478,3 +481,131 @@ def _path_of(kind, name):
             return os.fsencode(name)
 
     return OfBytes() if kind is os.fsencode else kind(name)
+
+
+async def test_client_whispers_go_over_the_socket_of_their_shard(server, client):
+    """Joined with the first observer, told to all, left with the last."""
+    seen = Recorder()
+    handle = client.whispers("t", shard="room").subscribe(seen)
+    socket = await server.socket()
+    assert "shard=room" in socket.url
+    assert (await socket.expect("whisper_subscribe"))["topic"] == "t"
+    await socket.push("whisper", topic="t", data=["$lunora.wire$", "bigint", "7"], **{"from": "ana"})
+    assert seen.values == [Whisper(7, "ana")]
+    client.whisper("t", {"n": WireBigInt(7)}, shard="room")
+    client.whisper("t", shard="room")
+    assert (await socket.expect("whisper"))["data"] == {"n": ["$lunora.wire$", "bigint", "7"]}
+    assert (await socket.expect("whisper"))["data"] is None
+    handle.dispose()
+    assert (await socket.expect("whisper_unsubscribe"))["topic"] == "t"
+
+
+async def test_client_whisper_that_does_not_decode_is_logged(server, client, caplog):
+    """With its topic, and nothing of what was said; the next one arrives."""
+    seen = Recorder()
+    client.whispers("t").subscribe(seen)
+    socket = await server.socket()
+    with caplog.at_level(logging.WARNING, "lunora_rx"):
+        await socket.push("whisper", topic="t", data=["$lunora.wire$", "bigint", CANARY])
+    assert "a whisper to 't' cannot be read" in caplog.text
+    assert CANARY not in caplog.text
+    await socket.push("whisper", topic="t", data=1)
+    assert seen.values == [Whisper(1)]
+
+
+async def test_client_whispers_that_cannot_be_sent_are_refused_at_the_call(client):
+    """The error says what; nothing is opened."""
+    with pytest.raises(CodecError) as caught:
+        client.whisper("t", {"x": object()})
+    assert caught.value.path == "data.x"
+    for call in (client.whisper, client.whispers):
+        with pytest.raises(ValueError, match="topic is a name"):
+            call("")
+    assert client.status.value is Status.IDLE
+
+
+async def test_client_presence_is_held_nested_and_released(server, client):
+    """Each change is said on the open socket; ``with`` releases, and releasing twice is silent."""
+    client.live("a:b").subscribe(Recorder())
+    socket, _ = await server.subscribed()
+    outer = client.presence({"page": 1})
+    assert (await socket.expect("connect"))["context"] == {"page": 1}
+    with client.presence({"page": WireBigInt(2)}):
+        assert (await socket.expect("connect"))["context"] == {"page": ["$lunora.wire$", "bigint", "2"]}
+    assert (await socket.expect("connect"))["context"] == {"page": 1}
+    outer.dispose()
+    outer.dispose()
+    assert "context" not in await socket.expect("connect")
+    await turn()
+    assert socket.unread == 0
+
+
+async def test_client_presence_opens_no_socket_and_goes_with_the_next(server, client):
+    """Over the connection's own context."""
+    async with server.client(connection_context={"app": 1}) as client:
+        handle = client.presence({"page": 1})
+        await turn()
+        assert server.urls == []
+        client.live("a:b").subscribe(Recorder())
+        await until(lambda: server.urls)
+        handle.dispose()
+    handle.dispose()
+
+
+async def test_client_presence_released_from_another_thread_is_released_on_the_loop(server, client):
+    """As with every disposable of the client."""
+    client.live("a:b").subscribe(Recorder())
+    socket, _ = await server.subscribed()
+    handle = client.presence("here")
+    assert (await socket.expect("connect"))["context"] == "here"
+    thread = threading.Thread(target=handle.dispose)
+    thread.start()
+    thread.join()
+    assert "context" not in await socket.expect("connect")
+
+
+async def test_client_presence_that_cannot_be_encoded_is_refused(client):
+    """The error says where; nothing is held."""
+    with pytest.raises(CodecError) as caught:
+        client.presence({"page": object()})
+    assert caught.value.path == "context.page"
+
+
+async def test_client_that_is_closed_neither_whispers_nor_holds(server, client):
+    """Those who listened are completed, and what was held is let go in silence."""
+    seen = Recorder()
+    handle, held = client.whispers("t").subscribe(seen), client.presence(1)
+    await client.aclose()
+    assert seen.completions == 1
+    for call in (lambda: client.whispers("t"), lambda: client.whisper("t"), lambda: client.presence(1)):
+        with pytest.raises(ClientClosedError):
+            call()
+    handle.dispose()
+    held.dispose()
+
+
+@pytest.mark.parametrize("polling", [5, True, "yes", {"interval": 5}])
+def test_client_polling_is_an_option_of_its_kind(polling):
+    """Or ``None``; the message names the argument."""
+    with pytest.raises(TypeError, match="polling"):
+        LunoraClient("http://server.test", polling=polling)
+
+
+async def test_client_without_sockets_polls_and_goes_back(server, no_tasks_left):
+    """Values stay live, writes go out, and the socket ends it."""
+    server.refusal = TransportError("no upgrade here", transient=True)
+    async with server.client(polling=Polling(interval=0.01, after_failures=2)) as client:
+        snapshots, seen = Recorder(), Recorder()
+        client.live("a:b").snapshots.subscribe(snapshots)
+        client.status.subscribe(seen)
+        for number in range(2):
+            poll = await server.call()
+            assert poll.request.url == "http://server.test/_lunora/rpc-batch"
+            poll.reply({"results": [{"id": 0, "body": {"result": number}}]})
+        await until(lambda: snapshots.last.value == 1)
+        assert (client.status.value, str(snapshots.last.status)) == (Status.POLLING, "live")
+        server.refusal = None
+        socket, _ = await server.subscribed()
+        assert seen.last is Status.CONNECTED
+        assert "stale" not in {str(each.status) for each in snapshots.values}
+        socket.cut()

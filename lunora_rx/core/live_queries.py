@@ -6,7 +6,7 @@ its session does.  Source: ``docs/protocol.md``, section "Live queries".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Any, Final, TypeAlias
 
 from lunora_rx.core.events import Event, QueryFailed, SnapshotChanged, TokenExpired, ValueChanged
@@ -81,10 +81,11 @@ class LiveQueries:
             self._note(subscription)
         self._publish(subscription, change)
 
-    def go_stale(self) -> None:
-        """Note that the server cannot be asked either."""
-        for subscription in self._subscriptions:
-            self._publish(subscription, subscription.result.go_stale())
+    def go_stale(self, subscriptions: Iterable[Subscription]) -> None:
+        """Note that these cannot be asked of the server by other means either."""
+        for subscription in subscriptions:
+            if self._subscriptions.get(subscription.key) is subscription:
+                self._publish(subscription, subscription.result.go_stale())
 
     def forget_socket(self) -> None:
         """Note for every query that the socket is gone; what they show goes stale."""
@@ -160,8 +161,8 @@ class LiveQueries:
                 raise ProtocolError(f"frame {frame['type']!r}: 'id' is not a string")
             return None
         subscription = self._find(subscription_id)
-        # A query that was left out as too large was not asked for on this socket: nothing here can be about it.
-        return None if subscription is None or subscription.is_oversized else subscription
+        # What was not asked for on this socket, as too large or not yet, nothing here can be about.
+        return subscription if subscription is not None and subscription.is_asked else None
 
     def _ask_cold(self, subscription: Subscription, change: Change) -> None:
         # A value that can never be read must not loop; a delta that cannot be merged is cured by one value.

@@ -17,13 +17,14 @@ from typing import Any
 from lunora_rx.core.account import Account
 from lunora_rx.core.backoff import Backoff
 from lunora_rx.core.calls import Calls, HttpRequest
-from lunora_rx.core.connection import Connecting, Connection, Timing
+from lunora_rx.core.connection import Connecting, Connection, Timing, Trigger
 from lunora_rx.core.contexts import Contexts
-from lunora_rx.core.events import Event, StatusChanged
+from lunora_rx.core.events import Event, SnapshotChanged, StatusChanged
 from lunora_rx.core.identity import IdentityChange, Keep
 from lunora_rx.core.offline_queue import Write
 from lunora_rx.core.patches import Composition, Patches
 from lunora_rx.core.polling import Poller, Polling
+from lunora_rx.core.preloads import Preload, Preloads
 from lunora_rx.core.read_cache import ReadCache
 from lunora_rx.core.reads import Reads
 from lunora_rx.core.records import CachedRead, QueuedMutation
@@ -84,6 +85,7 @@ class Multiplexer:
         self._frames_received = 0
         self.calls = Calls(origin=options.cookie_origin, emit=self.events.append)
         self.reads = self._open_reads() if options.writes.is_durable else None
+        self.preloads = Preloads(lambda: self.account.identity_epoch == 0)
         self._patches = Patches(self.sessions, self.events.append)
         self.writes = Writes(
             options.writes,
@@ -128,9 +130,17 @@ class Multiplexer:
     def subscribe(self, key: str, function_path: str, args: Any, shard: str, now: float) -> Snapshot[Any]:
         """Ask for a live query, with ``args`` in wire form, and return what is known of it."""
         self.has_more = True
-        snapshot = self._session(shard).subscribe(key, function_path, args, now).result.snapshot
+        subscription = self._session(shard).subscribe(key, function_path, args, now)
+        self.preloads.seed(subscription)
         self._update_status(now)
-        return snapshot
+        return subscription.result.snapshot
+
+    def show_preloaded(self, preload: Preload, shard: str) -> None:
+        """Let a live query that shows nothing yet show a preloaded value; the caller subscribes to it next."""
+        self.preloads.offer(preload)
+        subscription = self.find(preload.key, shard)
+        if subscription is not None and self.preloads.seed(subscription):
+            self.events.append(SnapshotChanged(preload.key, subscription.result.snapshot))
 
     def unsubscribe(self, key: str, shard: str, now: float) -> None:
         """Give one ``subscribe`` of the key up; nothing where there is none."""
@@ -162,10 +172,10 @@ class Multiplexer:
             self.sessions[shard].leave_topic(topic, now)
 
     def whisper(self, topic: str, data: Any, shard: str, now: float) -> None:
-        """Tell the others of a topic something, in wire form; without an open socket it is dropped."""
+        """Tell the others of a topic something, in wire form; without an open socket it is dropped, and opens one."""
         self.has_more = True
-        if shard in self.sessions:
-            self.sessions[shard].whisper(topic, data, now)
+        self._session(shard).whisper(topic, data, now)
+        self._update_status(now)
 
     def subscribe_shape(self, name: str, args: Any, shard: str, now: float) -> str:
         """Ask for a shape, with ``args`` in wire form, and return its id; its events bear it."""
@@ -331,9 +341,12 @@ class Multiplexer:
     def receive_opened(self, shard: str, now: float, *, has_token: bool = False) -> None:
         """Note that the driver opened the shard's socket, and whether with a token of its own."""
         self.has_more = True
-        if shard in self.sessions:
-            self.poller.note_open(shard)
-            self.sessions[shard].receive_opened(now, has_token=has_token)
+        session = self.sessions.get(shard)
+        if session is not None:
+            # A socket that was abandoned may still say that it is open: it ends no polling.
+            if session.connection.can(Trigger.OPENED):
+                self.poller.note_open(shard)
+            session.receive_opened(now, has_token=has_token)
         # Whoever is to be found out first is asked for before anything goes out under their name.
         self._update_status(now)
         self.writes.flush_reachable(shard, now)

@@ -47,13 +47,15 @@ class _Shard:
         failures: How many attempts in a row never opened.
         next_at: When the next pass begins, infinite while there is no polling.
         requests: The requests of the pass under way.
-        is_live: Whether the last answer was one.
+        is_live: Whether the last pass got an answer.
+        was_answered: Whether the pass under way got one.
     """
 
     failures: int = 0
     next_at: float = inf
     requests: set[int] = field(default_factory=set)
     is_live: bool = False
+    was_answered: bool = False
 
 
 class Poller:
@@ -65,7 +67,7 @@ class Poller:
         calls: Carries the requests.
         identity: Returns who is signed in.
         acknowledged: Returns how many of our writes the server has acknowledged so far.
-        went_live: Called with a shard whose server answers, and the time, after every answer.
+        went_live: Called with a shard whose server answers now and did not before, and the time.
     """
 
     def __init__(
@@ -126,7 +128,7 @@ class Poller:
                 self._begin(shard, state)
 
     def _begin(self, shard: str, state: _Shard) -> None:
-        state.next_at = inf
+        state.next_at, state.was_answered = inf, False
         session = self._sessions.get(shard)
         if session is None:
             return
@@ -165,15 +167,18 @@ class Poller:
         if not state.requests:
             state.next_at = now + self._options.interval
         if isinstance(slots, Refused) and slots.error.code is None and slots.error.status is None:
-            state.is_live = False
-            session.go_stale()
+            # One batch of several may be lost: only without any answer is there no server.
+            state.is_live = state.is_live and (state.was_answered or bool(state.requests))
+            session.go_stale(subscriptions)
             return
-        state.is_live = True
+        was_live, state.is_live, state.was_answered = state.is_live, True, True
         # What was asked for somebody else is not shown to whoever is signed in now.
         if not isinstance(slots, Refused) and identity.is_like(self._identity()):
             for subscription, outcome in zip(subscriptions, slots, strict=True):
                 session.receive_poll(subscription, outcome, acknowledged)
-        self._went_live(shard, now)
+        # Only once: every further pass would cut short what waits for its time, or for another credential.
+        if not was_live:
+            self._went_live(shard, now)
 
     def _forget_requests(self, state: _Shard) -> None:
         for number in state.requests:

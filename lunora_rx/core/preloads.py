@@ -33,9 +33,9 @@ class Preload:
         self._result: Result | None = None
 
     def show_in(self, result: Result) -> bool:
-        """Show it where neither the server nor the read cache gave anything; tell whether it is shown."""
+        """Show it where nothing is shown yet, nor any error; tell whether it is shown."""
         self._result = result
-        if result.base is not UNDEFINED or result.status is not SnapshotStatus.PENDING:
+        if result.status is not SnapshotStatus.PENDING:
             return False
         # Nobody knows where it stands: without a position the whole value is asked for.
         result.seed(self.value, None, None)

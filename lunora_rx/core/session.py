@@ -7,7 +7,7 @@ Source: ``docs/protocol.md``, sections "WebSocket" and "Live queries".
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from math import inf
 from typing import Any
 
@@ -107,6 +107,7 @@ class Session:
             **self._topics.handlers,
             **self.shapes.handlers,
             **self.streams.handlers,
+            "chunk": self._receive_chunk,
             "complete": self._receive_complete,
             "identity": self._receive_identity,
         }
@@ -196,8 +197,11 @@ class Session:
         self._reschedule()
 
     def whisper(self, topic: str, data: Any, now: float) -> None:
-        """Tell the others of a topic something, in wire form, if the socket is open."""
+        """Tell the others of a topic something, in wire form, if the socket is open; else the next may find one."""
         self._topics.whisper(topic, data)
+        # Somebody needs the socket still: who whispers now and then must not lose it in between.
+        self._idle_at = inf
+        self.connect(now)
         self._check_idle(now)
         self._reschedule()
 
@@ -298,9 +302,9 @@ class Session:
             self.stamp = self._reads.stamp(has_token=False)
         self._queries.receive_poll(subscription, outcome, acknowledged)
 
-    def go_stale(self) -> None:
-        """Note that the server cannot be asked over HTTP either."""
-        self._queries.go_stale()
+    def go_stale(self, subscriptions: Iterable[Subscription]) -> None:
+        """Note that these cannot be asked over HTTP either."""
+        self._queries.go_stale(subscriptions)
 
     def forget_values(self, keeps: Container[Layer]) -> None:
         """Take every value off the screen: it belongs to somebody else, and so do all layers but those to keep."""
@@ -388,7 +392,7 @@ class Session:
         self.frames.append(encode_frame(self._introduce(self._contexts.effective)))
 
     def _send_subscribe(self, subscription: Subscription) -> None:
-        subscription.was_sent = True
+        subscription.was_sent = subscription.is_asked = True
         self.frames.append(subscription.encode_subscribe())
 
     def _end(self, ended: Sequence[Subscription], now: float) -> None:
@@ -418,7 +422,8 @@ class Session:
         if self._pacing.is_searching and frame["type"] == "ack":
             return
         subscription_id = frame.get("id")
-        if isinstance(subscription_id, str) and self._pacing.release(subscription_id):
+        subscription = self.subscriptions.find(subscription_id) if isinstance(subscription_id, str) else None
+        if subscription is not None and subscription.is_asked and self._pacing.release(subscription.id):
             self._pace(now)
             self._reschedule()
 
@@ -467,14 +472,22 @@ class Session:
             return True
         if not self.streams.receive_error(frame_id, error):
             return False
-        self._check_idle(self.connection.last_frame_at)
+        self._note_ended_stream()
         return True
+
+    def _receive_chunk(self, frame: dict[str, Any], tagged: bool) -> None:
+        self.streams.handlers["chunk"](frame, tagged)
+        if not self.streams.is_needed:
+            self._note_ended_stream()
+
+    def _note_ended_stream(self) -> None:
+        self._check_idle(self.connection.last_frame_at)
+        self._reschedule()
 
     def _receive_complete(self, frame: dict[str, Any], tagged: bool) -> None:
         frame_id = frame.get("id")
         if isinstance(frame_id, str) and self.streams.receive_complete(frame_id):
-            self._check_idle(self.connection.last_frame_at)
-            self._reschedule()
+            self._note_ended_stream()
             return
         self._queries.handlers["complete"](frame, tagged)
 

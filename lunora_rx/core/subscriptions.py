@@ -24,6 +24,7 @@ class Subscription:
         function_path: The query.
         args: Its arguments in wire form.
         ref_count: How many have asked and not released it.
+        is_asked: Whether the present socket carried it, so that frames there can be about it.
         is_acked: Whether the server answered on the present socket.
         was_sent: Whether any socket ever carried it, so that its end must be told.
         asked_cold: Whether a whole value was asked for on the present socket, after one that cannot be read.
@@ -37,6 +38,7 @@ class Subscription:
         "function_path",
         "id",
         "is_acked",
+        "is_asked",
         "is_oversized",
         "key",
         "ref_count",
@@ -50,6 +52,7 @@ class Subscription:
         self.function_path = function_path
         self.args = args
         self.ref_count = 0
+        self.is_asked = False
         self.is_acked = False
         self.was_sent = False
         self.asked_cold = False
@@ -80,7 +83,7 @@ class Subscription:
 
     def forget_socket(self) -> None:
         """Note that the socket is gone, and with it what the server knew."""
-        self.is_acked = self.asked_cold = False
+        self.is_asked = self.is_acked = self.asked_cold = False
 
 
 class Subscriptions:

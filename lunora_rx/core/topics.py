@@ -51,7 +51,9 @@ class Topics:
             self._send(encode_frame(WhisperSubscribe(topic)))
 
     def leave(self, topic: str) -> None:
-        """Count one less who listens; the last leaves the topic."""
+        """Count one less who listens, if anybody does; the last leaves the topic."""
+        if topic not in self._listeners:
+            return
         self._listeners[topic] -= 1
         if not self._listeners[topic]:
             del self._listeners[topic]

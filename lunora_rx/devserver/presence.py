@@ -13,6 +13,7 @@ from lunora_rx.devserver.surface import Hook, Hooks
 from lunora_rx.devserver.tables import Writer
 from lunora_rx.errors import CodecError
 from lunora_rx.protocol.frames import Connect
+from lunora_rx.protocol.keys import stable_wire_key
 from lunora_rx.protocol.values import UNDEFINED
 from lunora_rx.protocol.wire import decode_wire
 
@@ -32,14 +33,18 @@ class Presence:
         self._shard = shard
         self._subject = subject
         self._connection = ""
-        self._said: tuple[str, Any] | None = None
+        self._said: tuple[str, str] | None = None
+        self._context: Any = None
 
     def connect(self, frame: Connect) -> None:
         """Take note of a ``connect`` frame; one that says nothing new calls nobody."""
-        said = (frame.client_id, frame.context)
-        if said == self._said or not self._has_hooks:
+        if not self._has_hooks:
             return
-        self._said = said
+        context = _context_of(frame.context)
+        said = (frame.client_id, stable_wire_key(context))
+        if self._said == said:
+            return
+        self._said, self._context = said, context
         self._connection = self._connection or self._shard.store.new_row_id()
         self._call(self._hooks.on_connect)
 
@@ -55,14 +60,14 @@ class Presence:
 
     def _call(self, hooks: Sequence[Hook]) -> None:
         assert self._said is not None
-        client_id, tree = self._said
+        client_id, _ = self._said
         make_context = partial(
             ConnectionContext,
             connection=self._connection,
             client_id=client_id,
             identity=self._subject,
             shard=self._shard.name,
-            context=_context_of(tree),
+            context=self._context,
         )
         for hook in hooks:
             self._shard.when_quiet(partial(self._run, hook, make_context))

@@ -80,13 +80,12 @@ class Producer:
         self._is_waiting = True
         try:
             text = dumps(await anext(self._chunks)).decode()
-        except StopAsyncIteration:
-            self._end(None)
-        except Exception as error:
-            self._end(failure_of(error, self._path))
-        else:
             if not self._is_over():
                 self._sink.receive_chunk(text)
+        except StopAsyncIteration:
+            self._end(None)
+        except Exception as error:  # of the generator, or of the disk that a chunk goes to
+            self._end(failure_of(error, self._path))
         finally:
             self._is_waiting = False
 

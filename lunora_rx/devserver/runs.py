@@ -5,6 +5,8 @@ Source: ``docs/protocol.md``, section "Procedure streams".
 
 from __future__ import annotations
 
+import logging
+import sqlite3
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
@@ -15,6 +17,8 @@ from lunora_rx.devserver.transcripts import Ending, Transcript, Transcripts
 from lunora_rx.devserver.works import Works
 
 __all__ = ["INTERRUPTED", "Follower", "Run", "Runs", "interrupted"]
+
+logger = logging.getLogger("lunora_rx.devserver")
 
 INTERRUPTED: Final = "STREAM_INTERRUPTED"
 
@@ -156,15 +160,21 @@ class Runs:
         self._transcripts.forget_all()
 
     def _known(self, key: str) -> Run | None:
-        stored = None if key in self._going else self._transcripts.find(key)
-        return self._going.get(key) if stored is None else self._run_of(stored)
+        if key in self._going:
+            return self._going[key]
+        stored = self._transcripts.find(key)
+        # One without an ending that does not go on is what a full disk has left.
+        return None if stored is None or stored.ending is None else self._run_of(stored)
 
     def _run_of(self, stored: Transcript) -> Run:
         return Run(self._transcripts, stored, chunk_limit=self._chunk_limit)
 
     def _finish(self, key: str, run: Run, ending: Ending) -> None:
         self._going.pop(key, None)
-        self._transcripts.finish(run.number, ending, keep=self._retention)
+        try:
+            self._transcripts.finish(run.number, ending, keep=self._retention)
+        except sqlite3.Error as error:
+            logger.error("the end of a durable run is not stored: %s", error)
 
 
 _MESSAGE: Final = "the run of this stream is gone or was replaced; start it anew"

@@ -65,7 +65,10 @@ class Server:
                 web.get(OPENRPC_PATH, self._openrpc),
                 web.post(ADMIN_WS_TOKEN_PATH, self._ws_token),
                 web.get(SESSION_PATH, self._session),
-                *(web.get(route.pattern, self._answering(route)) for route in self._app.http_streams.values()),
+                *(
+                    web.get(route.pattern, self._answering(route), allow_head=False)
+                    for route in self._app.http_streams.values()
+                ),
             ]
         )
         self._runner = runner = web.AppRunner(routes, access_log=None, shutdown_timeout=_SHUTDOWN_TIMEOUT)

@@ -18,17 +18,15 @@ from lunora_rx.devserver.presence import Presence
 from lunora_rx.devserver.refusals import AppError
 from lunora_rx.devserver.settings import Limits
 from lunora_rx.devserver.shard import Shard
+from lunora_rx.devserver.socket_queries import SocketQueries
 from lunora_rx.devserver.socket_shapes import SocketShapes
 from lunora_rx.devserver.socket_streams import MakeContext, SocketStreams
-from lunora_rx.devserver.subscription import Subscription
-from lunora_rx.devserver.surface import Surface, bound
+from lunora_rx.devserver.surface import Surface
 from lunora_rx.devserver.works import Works
 from lunora_rx.errors import CodecError, LunoraError, ProtocolError
 from lunora_rx.protocol.endpoints import CLOSE_TOKEN_EXPIRED, PING, PONG
 from lunora_rx.protocol.frames import (
-    Ack,
     Chunk,
-    Complete,
     Connect,
     ErrorFrame,
     Identity,
@@ -45,7 +43,6 @@ from lunora_rx.protocol.frames import (
     decode_client_frame,
     encode_frame,
 )
-from lunora_rx.protocol.keys import stable_key_of_tree
 from lunora_rx.protocol.text import parse
 
 __all__ = ["ServerSession"]
@@ -96,7 +93,7 @@ class ServerSession:
         self._faults = faults
         self._limits = limits or Limits()
         self._caps: frozenset[str] = frozenset()
-        self._subscriptions: dict[str, Subscription] = {}
+        self._queries = SocketQueries(self, shard, surface, subject=subject)
         self._shapes = SocketShapes(self, shard, surface, subject=subject, faults=faults)
         self._streams = SocketStreams(self, shard, surface, subject=subject, works=works, make_context=make_context)
         self._presence = Presence(surface.hooks, shard, subject)
@@ -131,8 +128,7 @@ class ServerSession:
         """Take the texts to send, in order."""
         if self._must_settle:
             self._must_settle = False
-            for subscription in list(self._subscriptions.values()):
-                subscription.settle(self._shard.cursor, self._shard.epoch)
+            self._queries.settle()
         taken, self._outbox, self.queued_bytes, self._streamed_bytes = self._outbox, [], 0, 0
         self._streams.resume()  # into the room that is there now
         return taken
@@ -152,16 +148,12 @@ class ServerSession:
 
     def cancel_subscriptions(self) -> None:
         """End every live query of this socket, and tell the client so."""
-        for subscription_id in list(self._subscriptions):
-            self._unsubscribe(subscription_id)
-            self.send(Complete(subscription_id))
+        self._queries.cancel()
 
     def close(self) -> None:
         """Leave the shard; closing twice is silent."""
         self._shard.members.pop(self, None)
-        for subscription in self._subscriptions.values():
-            self._leave(subscription)
-        self._subscriptions.clear()
+        self._queries.close()
         self._shapes.close()
         self._streams.close()
         self._must_settle = False
@@ -192,7 +184,7 @@ class ServerSession:
     @property
     def subscription_count(self) -> int:
         """How many live queries the socket has."""
-        return len(self._subscriptions)
+        return len(self._queries)
 
     def settle(self) -> None:
         """Let every subscription learn the cursor reached, once for all writes until the next drain."""
@@ -236,7 +228,7 @@ class ServerSession:
         if isinstance(frame, Subscribe | ShapeSubscribe | StreamStart):
             self._ask(frame)
         elif isinstance(frame, Unsubscribe):
-            self._unsubscribe(frame.id)
+            self._queries.unsubscribe(frame.id)
             self._streams.cancel(frame.id)
         elif isinstance(frame, Connect):
             self.client_id, self._caps = frame.client_id, frozenset(frame.caps)
@@ -266,36 +258,16 @@ class ServerSession:
     def _answer(self, frame: Asking) -> None:
         self._faults.check_subscription(_KINDS[type(frame)])
         if isinstance(frame, Subscribe):
-            self._subscribe(frame)
+            self._queries.subscribe(frame)
         elif isinstance(frame, ShapeSubscribe):
             self._shapes.subscribe(frame)
         else:
             self._streams.start(frame)
 
-    def _subscribe(self, frame: Subscribe) -> None:
-        function = self._surface.query(frame.function_path)
-        args = bound(function, frame.args)
-        self.send(Ack(frame.id))
-        subscription = Subscription(self, frame)
-        key = (function.path, stable_key_of_tree(frame.args), self.subject)
-        subscription.query = self._shard.live.watch(key, function, args, subscription)
-        self._unsubscribe(frame.id)  # the same id again; after the watch, so that a shared query stays
-        self._subscriptions[frame.id] = subscription
-        subscription.send_first(self._shard)
-
-    def _unsubscribe(self, subscription_id: str) -> None:
-        subscription = self._subscriptions.pop(subscription_id, None)
-        if subscription is not None:
-            self._leave(subscription)
-
     def _forget(self, frame_id: str) -> None:
-        self._unsubscribe(frame_id)
+        self._queries.unsubscribe(frame_id)
         self._shapes.unsubscribe(frame_id)
         self._streams.cancel(frame_id)
-
-    def _leave(self, subscription: Subscription) -> None:
-        assert subscription.query is not None
-        self._shard.live.unwatch(subscription.query, subscription)
 
     def _join(self, topic: str) -> None:
         if len(self.topics) < self._limits.subscriptions:
@@ -303,8 +275,8 @@ class ServerSession:
 
     def _check_room(self, subscription_id: str) -> None:
         limit = self._limits.subscriptions
-        held = len(self._subscriptions) + len(self._shapes) + len(self._streams)
-        if held >= limit and subscription_id not in {*self._subscriptions, *self._shapes, *self._streams}:
+        held = len(self._queries) + len(self._shapes) + len(self._streams)
+        if held >= limit and subscription_id not in {*self._queries, *self._shapes, *self._streams}:
             raise AppError("TOO_MANY_SUBSCRIPTIONS", f"a connection holds at most {limit} subscriptions")
 
     def _refuse_malformed(self, tree: Any, error: ProtocolError) -> None:

@@ -16,7 +16,7 @@ from lunora_rx.devserver.changelog import ChangeLog
 from lunora_rx.devserver.functions import Function
 from lunora_rx.devserver.pokes import Patch, RowOp, row_op
 from lunora_rx.devserver.refusals import refusal_of
-from lunora_rx.devserver.tables import Table
+from lunora_rx.devserver.tables import Table, rows_of, selection_of
 from lunora_rx.devserver.tracking import Change, RangeRead, Read, ReadIndex
 
 __all__ = ["Defined", "Key", "LiveShape", "LiveShapes", "News", "PokeOutlet", "ShapeSubscription"]
@@ -86,7 +86,7 @@ class LiveShape:
     def selection(self) -> RangeRead | None:
         """The rows that belong, as a condition that can be asked about one row."""
         table = self.definition.table
-        return table.selection if isinstance(table, Table) else None
+        return selection_of(table) if isinstance(table, Table) else None
 
     def membership(self) -> News:
         """Read all its rows; a predicate that raises fails the shape."""
@@ -219,8 +219,8 @@ def _members_news(shape: LiveShape, changes: Sequence[Change]) -> News | None:
 
 
 def _inserts(table: Table) -> Iterator[RowOp]:
-    name = table.selection.table
-    return (row_op("insert", name, row["_id"], row) for row in table.peek())
+    name = selection_of(table).table
+    return (row_op("insert", name, row["_id"], row) for row in rows_of(table))
 
 
 def _ops(selection: RangeRead, changes: Sequence[Change]) -> Iterator[RowOp]:

@@ -185,7 +185,8 @@ class SocketStreams:
         """End a stream; an unknown one is no error."""
         stream = self._streams.pop(stream_id, None)
         if stream is not None:
-            stream.close()
+            # Its generator may write when it is closed, and a commit may be what closes it.
+            self._shard.when_quiet(stream.close)
 
     def resume(self) -> None:
         """Go on: there is room again."""

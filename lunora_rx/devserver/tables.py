@@ -19,7 +19,7 @@ from lunora_rx.devserver.store import Store
 from lunora_rx.devserver.tracking import RangeRead, Read, RowRead
 from lunora_rx.protocol.values import UNDEFINED, WireBigInt
 
-__all__ = ["Page", "Reader", "Row", "Table", "Writer"]
+__all__ = ["Page", "Reader", "Row", "Table", "Writer", "rows_of", "selection_of"]
 
 Row: TypeAlias = dict[str, Any]
 Page: TypeAlias = dict[str, Any]
@@ -105,15 +105,6 @@ class Table:
         if len(rows) > 2 * num_items:
             page["splitCursor"] = _cursor_of(rows[len(rows) // 2 - 1])
         return page
-
-    @property
-    def selection(self) -> RangeRead:
-        """The rows that match, as a condition that can be asked about one row."""
-        return self._range()
-
-    def peek(self) -> Iterator[Row]:
-        """Iterate over all rows that match, without noting that they were read."""
-        return self._scan()
 
     def _open_page(self, after: float | None, num_items: int) -> Page:
         found = self._take(num_items + 1, after)
@@ -236,6 +227,16 @@ class Writer(Reader):
             raise ValueError(f"table {table!r}: field {reserved[0]!r} begins with an underscore, which is the server's")
         present = {name: value for name, value in fields.items() if value is not UNDEFINED}
         self._writes.note(table, row_id, before, self._store.put(table, row_id, created, present))
+
+
+def selection_of(table: Table) -> RangeRead:
+    """Return the rows that a table names, as a condition that can be asked about one row."""
+    return table._range()
+
+
+def rows_of(table: Table) -> Iterator[Row]:
+    """Iterate over the rows that a table names, without noting that they were read."""
+    return table._scan()
 
 
 def _is_plain(value: object) -> bool:

@@ -247,6 +247,7 @@ class Import(Call[ImportProgress]):
     def _stop(self, failure: LunoraError, index: int | None = None) -> None:
         if self._failure is None:
             self._failure, self._failed_at = failure, index
+            self._stop_pulling()
             for chunk in reversed(self._open.copy()):
                 chunk.mutation.cancel()
         self._advance()

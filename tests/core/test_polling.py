@@ -276,6 +276,7 @@ def test_shard_that_is_given_up_is_polled_no_more():
     played.ask("q", shard="room")
     played.fail(1, "room")
     assert played.asked() == [["q:list"]]
+    assert orjson.loads(played.polls()[0].body)["calls"][0]["shardKey"] == "room"
 
 
 def test_shard_that_never_failed_is_given_up_without_a_trace():
@@ -429,8 +430,11 @@ def test_query_that_came_during_a_pass_is_in_the_next(polling):
         HttpReply(500, {}, b"<html>"),
         HttpReply(200, {}, b"<html>"),
         HttpReply(429, {}, b""),
+        HttpReply(200, {}, b"", is_cut=True),
+        TransportError("no websocket", status=502),
+        TransportError("no websocket", code="INTERNAL"),
     ],
-    ids=["coded", "unreadable", "no batch", "limited"],
+    ids=["coded", "unreadable", "no batch", "limited", "too large", "status alone", "code alone"],
 )
 def test_any_answer_means_that_the_server_can_be_reached(played, reply):
     """Values come with the next; none is taken away."""

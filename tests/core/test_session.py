@@ -153,10 +153,24 @@ def test_subscription_given_up_or_acknowledged_while_it_waits_is_not_sent(played
     played.open()
     played.sent()
     played.unsubscribe("d")
+    played.subscribe("e")
+    assert played.sent_ids() == ["sub_5"]
     played.receive("ack", id="sub_5")
     played.answer("sub_1")
     assert played.sent_ids() == ["sub_6"]
     assert played.sent_ids("unsubscribe") == []
+
+
+def test_frame_about_one_that_was_not_asked_for_yet_says_nothing(played):
+    """It waits for its turn all the same; else it would never be asked for on this socket."""
+    played.subscribe(*"abcd")
+    played.open()
+    played.sent()
+    played.events()
+    assert played.receive("ack", id="sub_4") == []
+    assert played.receive("data", id="sub_4", data=["forged"]) == []
+    played.answer("sub_1")
+    assert played.sent_ids() == ["sub_4"]
 
 
 def test_giving_up_one_that_is_out_lets_the_next_out(played):

@@ -1214,3 +1214,18 @@ def test_records_that_had_to_give_way_open_no_socket():
     played.core.hydrate([record("m1", shard="room"), record("m2")], played.now)
     assert verdicts(played.take()) == [("m1", "OFFLINE_QUEUE_OVERFLOW")]
     assert (played.waiting(), list(played.core.sessions)) == (["m2"], [""])
+
+
+def test_question_that_teaches_nothing_cuts_no_wait_short(played):
+    """Nobody was signed in before, and nobody is: the server that is busy keeps its time."""
+    played.core.resolve_user(played.now)
+    played.answer(None)
+    played.mutate("m1")
+    played.lose()
+    played.retry()
+    played.refuse("RATE_LIMITED", 429)
+    planned = played.retry_in()
+    assert 0 < planned < inf
+    played.core.resolve_user(played.now)
+    played.answer(None)
+    assert (played.sent(), played.retry_in()) == ([], planned)

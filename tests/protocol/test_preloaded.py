@@ -86,7 +86,7 @@ def test_preloaded_of_the_default_shard_names_none(shard):
     text = Preloaded("a:b", {}, shard, 1).serialize()
     assert "shardKey" not in text
     assert Preloaded.parse(text).shard is None
-    assert Preloaded.parse(json.dumps({**VALID, "shardKey": None})).shard is None
+    assert Preloaded.parse(json.dumps({**VALID, "shardKey": shard})).shard is None
 
 
 def test_preloaded_can_stand_in_a_script_element():

@@ -210,7 +210,8 @@ async def test_import_cancel_stops_after_the_chunk_under_way(server, client):
     assert server.waiting_calls == 0
 
 
-async def test_import_cancel_lets_go_of_an_async_source_that_it_waits_for(server, client, no_tasks_left):
+@pytest.mark.parametrize("end", ["cancel", "close"])
+async def test_import_that_ends_lets_go_of_an_async_source_that_it_waits_for(server, client, no_tasks_left, end):
     """The source's cleanup runs, and the end does not wait for its next row."""
     log, never = [], asyncio.Event()
 
@@ -223,8 +224,8 @@ async def test_import_cancel_lets_go_of_an_async_source_that_it_waits_for(server
 
     started = import_rows(client, rows())
     await turn()
-    assert started.cancel() is True
-    with pytest.raises(LunoraError, match="cancelled"):
+    getattr(started, end)()
+    with pytest.raises(LunoraError, match=r"cancelled|closed"):
         await started
     await until(lambda: log == ["left"])
 
@@ -269,6 +270,25 @@ async def test_import_while_offline_queues_a_few_chunks(server):
         assert (await started).imported == 5
         assert (3, 1, 2) in told(seen)
         assert max(each.queued for each in seen.values) == 3
+
+
+async def test_import_while_offline_tells_each_step_once(server):
+    """A chunk that is queued as it is made is one step."""
+    async with cut_client(server) as client:
+        started = import_rows(client, aiterated(FIVE), chunk_size=1, limit=3)
+        seen = watched(started)
+        await until(lambda: client.pending.value == 3)
+        await turn()
+        assert told(seen) == [(0, 0, 0), (1, 0, 1), (2, 0, 2), (3, 0, 3)]
+        started.cancel()
+
+
+async def test_import_that_queues_many_chunks_at_once_does_not_nest_them(server):
+    """However many may wait: each is made after the one before, not inside of it."""
+    async with cut_client(server) as client:
+        started = import_rows(client, FIVE * 100, chunk_size=1, limit=500)
+        assert client.pending.value == 500
+        started.close()
 
 
 async def test_import_cancel_while_offline_takes_its_chunks_back(server):

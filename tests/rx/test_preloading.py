@@ -179,6 +179,7 @@ async def test_hydrated_query_that_failed_shows_its_error(server, client):
     socket, subscription = await server.subscribed()
     await socket.push("error", id=subscription, message="no")
     live = hydrate(client, TOKEN)
+    assert live.snapshot.status is SnapshotStatus.FAILED
     live.subscribe(seen := Recorder())
     assert (live.snapshot.status, live.value, seen.values) == (SnapshotStatus.FAILED, UNDEFINED, [])
     assert snapshots.last.status is SnapshotStatus.FAILED
