@@ -39,6 +39,7 @@ from lunora_rx.rx.importing import Import, ImportProgress
 from lunora_rx.rx.interop import observable_to_aiter
 from lunora_rx.rx.live_query import LiveQuery
 from lunora_rx.rx.mutations import MutationSettled, ReplayProgress
+from lunora_rx.rx.paginated import PageStatus, PageValue, PaginatedQuery
 from lunora_rx.rx.shape import RowChanges, Shape
 from lunora_rx.rx.stream import Stream
 from lunora_rx.rx.user import UserObservable
@@ -67,6 +68,9 @@ __all__ = [
     "MutationRef",
     "MutationSettled",
     "Ok",
+    "PageStatus",
+    "PageValue",
+    "PaginatedQuery",
     "Phase",
     "Polling",
     "Preloaded",

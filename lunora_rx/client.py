@@ -102,6 +102,7 @@ from lunora_rx.rx.http_stream import HttpStream, HttpStreams
 from lunora_rx.rx.importing import QUEUED_CHUNKS, Import, Rows
 from lunora_rx.rx.live_query import CachedSource, LiveQuery
 from lunora_rx.rx.mutations import Mutations, MutationSettled, ReplayProgress
+from lunora_rx.rx.paginated import PAGE_OPTIONS, PagedSource, PageValue, PaginatedQuery
 from lunora_rx.rx.preloading import PreloadCall, PreloadedSource
 from lunora_rx.rx.shape import Shape, Shapes
 from lunora_rx.rx.stream import MAX_BUFFER, Procedure, Runs, Stream
@@ -566,6 +567,44 @@ class LunoraClient:
         request_id = self._driver.batch(encoded, timeout=self._request_timeout)
         self._calls[request_id] = call
         return call
+
+    @overload
+    def paginate(
+        self, function: QueryRef[Any, PageValue[T]], args: Args = None, *, page_size: int = 50, shard: str | None = None
+    ) -> PaginatedQuery[T]: ...
+    @overload
+    def paginate(
+        self, function: Untyped, args: Args = None, *, page_size: int = 50, shard: str | None = None
+    ) -> PaginatedQuery[Any]: ...
+    def paginate(
+        self, function: Function, args: Args = None, *, page_size: int = 50, shard: str | None = None
+    ) -> PaginatedQuery[Any]:
+        """Return a paginated query as a hot Observable of one growing list; nothing is sent before the first observer.
+
+        Args:
+            function: The query; it takes ``paginationOpts: {lower, upper, numItems}`` beside ``args``, and answers
+                ``{page, isDone, continueCursor}``.
+            args: Its arguments, without ``paginationOpts``.
+            page_size: How many rows the first page holds, and by how many ``load_more`` grows the list.
+            shard: The shard key; the default shard without one.
+
+        Raises:
+            TypeError, CodecError, ClientClosedError: As ``live``; ``page_size`` is no whole number.
+            ValueError: ``page_size`` is less than 1, or ``args`` holds ``paginationOpts``.
+        """
+        self._driver.check_open("paginate()")
+        path = function_path(function, kind="query", method="paginate()")
+        encoded = encode_args(args, f"paginate({path!r})")
+        if PAGE_OPTIONS in encoded:
+            raise ValueError(f"paginate({path!r}): {PAGE_OPTIONS!r} is set for each page; leave it out of args")
+        source = PagedSource(
+            self._cache,
+            Query(path, encoded, check_shard(shard)),
+            page_size=check_count(page_size, "page_size", of="rows"),
+            call_soon=self._driver.call_soon,
+            report=self._report,
+        )
+        return PaginatedQuery(source)
 
     @overload
     def shape(self, name: ShapeRef[Any, T], args: Args = None, *, shard: str | None = None) -> Shape[T]: ...

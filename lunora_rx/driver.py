@@ -213,6 +213,11 @@ class Driver:
         else:
             self._loop.call_soon_threadsafe(callback)
 
+    def call_soon(self, callback: Callable[[], None]) -> None:
+        """Run a callback in the loop's next turn, after all that is read in this one; on the client's thread."""
+        assert self._loop is not None, "enter() comes first"
+        self._loop.call_soon(callback)
+
     def connect(self, shard: str) -> None:
         """Open the shard's socket unless it is open or opening."""
         self.core.connect(shard, self._now())

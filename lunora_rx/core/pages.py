@@ -8,15 +8,25 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, Generic, TypedDict, TypeVar
 
 from lunora_rx.core.results import is_unchanged
 from lunora_rx.core.snapshot import Snapshot, SnapshotStatus
 from lunora_rx.errors import LunoraError, ProtocolError
 from lunora_rx.protocol.values import UNDEFINED
 
+T = TypeVar("T")
+
 PAGE_OPTIONS: Final = "paginationOpts"
 """The argument of a page's query that says which page: ``{lower, upper, numItems}``."""
+
+
+class PageValue(TypedDict, Generic[T]):
+    """What a paginated query answers, for typed references; ``splitCursor: str`` may come as well."""
+
+    page: list[T]
+    isDone: bool
+    continueCursor: str | None
 
 
 class PageStatus(enum.StrEnum):
@@ -260,14 +270,14 @@ class Pages:
 
     def _bounded(self, index: int) -> Page | None:
         stretch = self._stretches[index] if index < len(self._stretches) else None
-        if stretch is None or stretch.replaced or not stretch.is_resolved:
+        if stretch is None or stretch.replaced:
             return None
         (page,) = stretch.pages
         return None if page.range.upper is None else page
 
     def _replace(self, index: int, replaced: tuple[Page, ...], *ranges: PageRange) -> None:
         pages = tuple(Page(each) for each in ranges)
-        self._stretches[index : index + 1] = [Stretch(pages, replaced)]
+        self._stretches[index : index + len(replaced)] = [Stretch(pages, replaced)]
 
 
 def read_page(value: Any) -> PageResult:

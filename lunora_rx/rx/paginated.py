@@ -13,7 +13,7 @@ from reactivex import Observable, abc
 from reactivex.disposable import Disposable, SingleAssignmentDisposable
 
 from lunora_rx.core.events import QueryFailed, SnapshotChanged
-from lunora_rx.core.pages import PAGE_OPTIONS, Page, Pages, PageStatus
+from lunora_rx.core.pages import PAGE_OPTIONS, Page, Pages, PageStatus, PageValue
 from lunora_rx.core.snapshot import Snapshot
 from lunora_rx.errors import LunoraError
 from lunora_rx.protocol.values import UNDEFINED
@@ -22,7 +22,7 @@ from lunora_rx.rx.live_query import CachedSource, LiveQuery
 from lunora_rx.rx.observers import OnError
 from lunora_rx.rx.subject import Latest, once
 
-__all__ = ["PAGE_OPTIONS", "PageStatus", "PagedSource", "PaginatedQuery"]
+__all__ = ["PAGE_OPTIONS", "PageStatus", "PageValue", "PagedSource", "PaginatedQuery"]
 
 T = TypeVar("T")
 CallSoon: TypeAlias = Callable[[Callable[[], None]], object]
@@ -63,7 +63,7 @@ class Paging:
         self._publish()
 
     def stop(self) -> None:
-        """Let go of all pages; what is due is not shown any more."""
+        """Let go of all pages; what is due is shown to nobody."""
         self._is_over = True
         watched, self._watched = self._watched, {}
         for each in watched.values():
@@ -71,9 +71,9 @@ class Paging:
 
     def load_more(self, num_items: int) -> None:
         """Ask for another page, if there is more."""
-        if self.pages.load_more(num_items):
-            self._watch_current()
-            self._settle_soon()
+        self.pages.load_more(num_items)
+        self._watch_current()
+        self._settle_soon()
 
     def refresh(self) -> None:
         """Ask for every page again."""
@@ -82,8 +82,6 @@ class Paging:
                 self._watched[page].live.refresh()
 
     def _hear(self, page: Page, snapshot: Snapshot[Any], former: LunoraError | None) -> None:
-        if self._is_over:
-            return
         is_revoked, self._revocations = self._revocations != self._cache.revocations, self._cache.revocations
         if self.pages.has_forgotten(page, snapshot) or (is_revoked and self.pages.has_replaced):
             self._start_over()
@@ -108,8 +106,6 @@ class Paging:
 
     def _settle(self) -> None:
         self._is_due = False
-        if self._is_over:
-            return
         self.pages.rebalance()
         self._watch_current()
         self._publish()
@@ -295,7 +291,6 @@ class PaginatedQuery(LiveQuery[list[T]]):
             TypeError: ``num_items`` is no whole number.
             ValueError: It is less than 1.
             RuntimeError: There is more to load, and this is not the client's loop.
-            ClientClosedError: There was more to load when the client was closed.
         """
         count = self._paged.page_size if num_items is None else num_items
         if isinstance(count, bool) or not isinstance(count, int):

@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 
 from lunora_rx.devserver import App, AppError, Comment, Event, Raw
+from lunora_rx.devserver.events import event_texts
 
 COMPLETE = b"event: complete\ndata: {}\n\n"
 
@@ -29,6 +30,7 @@ class Routes:
         self.app.http_stream("/odd")(self.odd)
         self.app.http_stream("/fail")(self.fail)
         self.app.http_stream("/wait", keepalive=0.1)(self.wait)
+        self.app.http_stream("/silent", keepalive=None)(self.wait)
         self.app.http_stream("/me")(self.me)
         self.app.mutation("rows:add")(lambda ctx: ctx.db.insert("rows", _id="r"))
 
@@ -131,6 +133,21 @@ async def test_refused_bearer_is_401(routes):
         assert (reply.status, (await reply.json())["error"]["code"]) == (401, "UNAUTHORIZED")
 
 
+async def test_cookie_from_another_site_is_forbidden(routes):
+    """A page of another origin may not read with somebody's cookie."""
+    async with routes.get("/odd", cookie="lunora_session=c", origin="http://evil.example") as reply:
+        assert (reply.status, (await reply.json())["error"]["code"]) == (403, "FORBIDDEN")
+
+
+async def test_events_that_are_given_up_close_their_generator():
+    """At once, and not when somebody collects it."""
+    chunks = Routes().odd(None)
+    texts = event_texts(lambda: chunks, "/odd")
+    await anext(texts)
+    await texts.aclose()
+    assert chunks.gi_frame is None
+
+
 async def test_silence_is_filled_with_comments(routes):
     """A client that measures silence hears that the stream lives."""
     async with routes.get("/wait") as reply:
@@ -141,7 +158,7 @@ async def test_silence_is_filled_with_comments(routes):
 
 async def test_client_that_leaves_closes_the_generator(routes):
     """Also one that waits, and would write nothing for long."""
-    async with routes.get("/wait") as reply:
+    async with routes.get("/silent") as reply:
         await reply.content.readuntil(b"\n\n")
         await routes.started.wait()
         reply.close()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from typing import Any
 
 import aiohttp
@@ -38,7 +40,7 @@ class Stage:
             await self.go_on.wait()
             yield "after"
         finally:
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.02)
             self.events.append("closed")
 
     def forever(self, ctx):
@@ -186,6 +188,18 @@ async def test_durable_run_goes_on_without_a_socket_and_is_shared(stage):
     await stage.until("closed")
 
 
+async def test_durable_run_that_never_waits_lets_others_run(stage):
+    """A plain generator without an end is stored chunk by chunk, and calls are answered in between."""
+    stage.app.stream("jobs:endless", durable=True)(stage.forever)
+    async with stage.socket() as socket:
+        await socket.send_json(start("jobs:endless"))
+        await receive(socket)
+        assert "result" in await stage.call("tasks:all", {})
+        assert len(stage.app.backend.shard().runs) == 1
+        stage.app.faults.forget_streams()
+        await stage.until("closed")
+
+
 async def test_forgotten_run_is_interrupted_for_who_follows_it(stage):
     """The generator is closed, the reader is told, and a resume gets the same code."""
     async with stage.socket() as socket:
@@ -222,6 +236,8 @@ async def test_unfinished_run_is_gone_after_a_restart(tmp_path):
         async with stage.app.serve(storage=tmp_path) as stage.url, stage.socket() as socket:
             await socket.send_json(start("jobs:durable"))
             (chunk,) = await receive(socket)
+        with closing(sqlite3.connect(next(tmp_path.glob("*.sqlite3")))) as database:
+            assert database.execute("SELECT count(*) FROM chunks").fetchone() == (0,)
         async with stage.app.serve(storage=tmp_path) as stage.url, stage.socket() as socket:
             await socket.send_json(start("jobs:durable", sinceChunk=1, generation=chunk["generation"]))
             (error,) = await receive(socket)

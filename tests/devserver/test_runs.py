@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 
 import pytest
 
 from lunora_rx.devserver import App, AppError, Limits
+from lunora_rx.devserver.transcripts import Transcripts
 from tests.devserver.peer import new_backend
 from tests.devserver.views import Viewer
 
@@ -41,6 +43,14 @@ def backend(tokens):
     backend = new_backend(tokens.app)
     yield backend
     backend.close()
+
+
+def stored_chunks(directory, backend) -> int:
+    """Return how many chunks the database of the default shard holds, once it is open."""
+    backend.shard()
+    with closing(sqlite3.connect(next(directory.glob("*.sqlite3")))) as database:
+        count: int = database.execute("SELECT count(*) FROM chunks").fetchone()[0]
+    return count
 
 
 def test_durable_stream_is_chunks_with_seq_and_generation(backend):
@@ -204,6 +214,7 @@ def test_unfinished_run_does_not_survive_a_kill(tokens, tmp_path):
         database.execute("UPDATE runs SET is_finished = 0")
     database.close()
     later = new_backend(tokens.app, storage=tmp_path)
+    assert stored_chunks(tmp_path, later) == 0
     viewer = Viewer(later)
     viewer.stream("stream_1", PATH, None, sinceChunk=1, generation=frames[0]["generation"])
     assert viewer.errors == {"stream_1": "STREAM_INTERRUPTED"}
@@ -221,3 +232,20 @@ def test_what_a_restart_does_to_transcripts(backend, tokens, restart):
     viewer.stream("stream_1", PATH, None, sinceChunk=3, generation=generation)
     expected = {} if restart == "begin_epoch" else {"stream_1": "STREAM_INTERRUPTED"}
     assert viewer.errors == expected
+
+
+@pytest.mark.parametrize("full", [("append",), ("append", "finish")])
+def test_run_that_cannot_be_stored_fails_and_runs_anew(backend, tokens, monkeypatch, full):
+    """A full disk is told as such; what it has left is no run."""
+
+    def refuse(*given, **more):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    for name in full:
+        monkeypatch.setattr(Transcripts, name, refuse)
+    viewer = Viewer(backend)
+    viewer.stream("stream_1", PATH)
+    assert (viewer.errors, len(backend.shard().runs)) == ({"stream_1": "SHARD_ERROR"}, 0)
+    monkeypatch.undo()
+    viewer.stream("stream_1", PATH)
+    assert (viewer.completed, tokens.runs) == (["stream_1"], 2)

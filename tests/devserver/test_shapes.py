@@ -6,7 +6,7 @@ import pytest
 
 from lunora_rx.devserver import Limits
 from lunora_rx.devserver.store import Store
-from tests.devserver.peer import call, new_backend
+from tests.devserver.peer import Peer, call, new_backend
 from tests.devserver.views import View, Viewer, put, tasks, tasks_app
 
 
@@ -317,6 +317,45 @@ def test_changed_definition_is_no_resume():
     assert back.errors == {"shape_1": "FORBIDDEN"}
 
 
+def test_checkpoint_from_before_another_filter_is_reset():
+    """Row operations of the new filter over rows of the old one would be wrong for good."""
+    backend = followed()
+    put(backend, "a", owner="ada")
+    put(backend, "b", owner="bob")
+    viewer = Viewer(backend)
+    viewer.watch("shape_1", "followed")
+    viewer.session.close()
+    put(backend, "whom", owner="bob")
+    back = Viewer(backend)
+    assert back.watch("shape_1", "followed", since=viewer.views["shape_1"])[1]["reset"] is True
+    assert list(back.views["shape_1"].rows) == ["whom", "b"]
+
+
+def test_commit_that_touches_definition_and_rows_is_one_part():
+    """A row may be both what the definition has read and what it names."""
+    backend = followed()
+    viewer = Viewer(backend)
+    viewer.watch("shape_1", "followed")
+    put(backend, "whom", owner="ada", size=2)
+    assert [frame["type"] for frame in viewer.drain()] == ["pokeStart", "pokePart", "pokeEnd"]
+    put(backend, "whom", owner="bob")
+    _, part, _ = viewer.drain()
+    assert (part["reset"], list(viewer.views["shape_1"].rows)) == (True, ["whom"])
+
+
+def followed():
+    """Return a backend with a shape that names the tasks of the owner that one task names."""
+    app = tasks_app()
+
+    @app.shape("followed")
+    def followed_shape(ctx):
+        return ctx.db.table("tasks").where(owner=ctx.db.get("tasks", "whom")["owner"])
+
+    backend = new_backend(app)
+    put(backend, "whom", owner="ada")
+    return backend
+
+
 def test_predicate_that_raises_fails_the_shape_until_it_can_judge_again():
     """The commit itself goes through, the error is told once, and a reset heals the shape."""
     backend = tasks()
@@ -401,3 +440,30 @@ def test_name_of_a_shape_is_registered_once():
         app.shape("mine")(lambda ctx: None)
     with pytest.raises(ValueError, match="shape name"):
         app.shape("two words")(lambda ctx: None)
+
+
+def test_app_without_change_log_answers_no_resume():
+    """What is not kept cannot vouch for anything: a client that was away gets the value."""
+    backend = tasks(change_log=False)
+    peer = Peer(backend)
+    peer.subscribe("sub_1", "tasks:all")
+    call(backend, "members:set", {"id": "ada"})
+    frames = Peer(backend).subscribe("sub_1", "tasks:all", since=peer.positions["sub_1"])
+    assert [frame["type"] for frame in frames] == ["ack", "data"]
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        {"type": "shape_subscribe", "id": "a", "shape": {"name": "tasks:open"}},
+        {"type": "subscribe", "id": "a", "query": {"functionPath": "tasks:all", "args": {}, "table": "t"}},
+    ],
+)
+def test_socket_given_up_by_the_answer_to_its_subscription_leaves_nothing(frame):
+    """What does not fit any more is not watched either."""
+    backend = tasks(Limits(queued_bytes=100))
+    viewer = Viewer(backend)
+    viewer.session.send_text("x" * 200)
+    viewer.send(frame)
+    assert viewer.session.is_overflowed
+    assert len(backend.shard().shapes) == len(backend.shard().live) == 0

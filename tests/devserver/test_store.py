@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
+from lunora_rx.devserver.changelog import ChangeLog
 from lunora_rx.devserver.store import Recorded, Store, open_store
 from lunora_rx.devserver.tables import Writer
-from lunora_rx.devserver.tracking import RangeRead, RowRead
+from lunora_rx.devserver.tracking import Change, RangeRead, RowRead
 
 Opener = Callable[[], Store]
 
@@ -175,3 +176,18 @@ def test_erased_store_is_like_new(store):
     assert (store.get("t", row_id), store.recorded("space", "m1"), store.counts()) == (None, None, {})
     assert store.epoch != epoch
     assert store.cursor == start
+
+
+def test_change_log_tells_the_net_change_of_each_row_as_far_back_as_it_is_kept():
+    """Changes of a row are put together, of one table, after a cursor; before the floor nothing can be told."""
+    row = {"_id": "a", "_creationTime": 1.0}
+    log = ChangeLog(floor=1)
+    log.append(2, [Change("t", "a", None, row), Change("u", "a", None, row)])
+    log.append(3, [Change("t", "b", None, row)])
+    log.append(4, [Change("t", "a", row, row | {"x": 1})])
+    log.append(5, [Change("t", "b", row, None)])
+    assert log.changes_since("t", 1) == [Change("t", "a", None, row | {"x": 1})]
+    assert log.changes_since("t", 3) == [Change("t", "a", row, row | {"x": 1}), Change("t", "b", row, None)]
+    assert log.changes_since("nothing", 1) == log.changes_since("t", 5) == []
+    log.forget(3)
+    assert log.changes_since("t", 2) is None

@@ -8,7 +8,7 @@ import pytest
 
 from lunora_rx.devserver import App, AppError, Limits
 from lunora_rx.protocol import UNDEFINED
-from tests.devserver.peer import call, new_backend
+from tests.devserver.peer import Peer, call, new_backend
 from tests.devserver.views import Viewer
 
 
@@ -237,3 +237,30 @@ def test_path_of_a_stream_is_taken_for_functions_too(jobs):
         with pytest.raises(ValueError, match="already"):
             register("jobs:count")(jobs.count if register == jobs.app.stream else lambda ctx: None)
     assert [each["name"] for each in jobs.app.openrpc()["methods"]] == ["rows:add"]
+
+
+def test_generator_that_writes_when_closed_does_so_after_the_commit_that_closed_it():
+    """A commit that drops a slow socket is told to all others before what the generator of that socket writes."""
+    jobs = Jobs(Limits(queued_bytes=4000))
+
+    @jobs.app.stream("jobs:tidy")
+    def tidy(ctx):
+        try:
+            while True:
+                yield "x" * 100
+        finally:
+            ctx.run_mutation("rows:add")
+
+    jobs.app.query("rows:count")(lambda ctx: ctx.db.table("rows").count())
+    backend = new_backend(jobs.app)
+    watchers = [Peer(backend, caps=()) for _ in range(3)]
+    for watcher in watchers:
+        watcher.subscribe("sub_1", "rows:count")
+    query = {"functionPath": "jobs:tidy"}
+    watchers[1].send({"type": "stream", "id": "stream_1", "query": query})
+    watchers[1].session.send_text("x" * 4000)
+    call(backend, "rows:add")
+    assert watchers[1].session.is_overflowed
+    for watcher in (watchers[0], watchers[2]):
+        frames = [frame for frame in watcher.drain() if frame["type"] == "data"]
+        assert [frame["data"] for frame in frames] == [1, 2]
