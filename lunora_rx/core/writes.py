@@ -518,6 +518,7 @@ class Writes:
     def _has_readable_args(self, write: Write) -> bool:
         try:
             decode_wire(write.record.args, root="args")
+            serialize(write.record.args)
         except CodecError as error:
             message = f"the stored arguments of {write.record.function_path!r} cannot be read: {error.message}"
             self._reject(write, QueueError(message, code=_UNENCODABLE))

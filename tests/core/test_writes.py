@@ -868,10 +868,11 @@ def test_hydration_opens_sockets_only_for_survivors():
     assert (settled.had_awaiter, settled.was_queued) == (False, True)
 
 
-def test_hydrated_write_whose_arguments_cannot_be_read_is_rejected():
+@pytest.mark.parametrize("args", [{"when": [TAG, "date"]}, {"text": "\ud800"}])
+def test_hydrated_write_whose_arguments_cannot_be_read_or_sent_is_rejected(args):
     """Never replayed with substitutes; its record goes."""
     played = PlayedWrites(is_durable=True)
-    played.core.hydrate([record("p1", args={"when": [TAG, "date"]}), record("p2")], 0.0)
+    played.core.hydrate([record("p1", args=args), record("p2")], 0.0)
     events = played.take()
     assert events[0] == RemoveRecords(("p1",))
     assert verdicts(events) == [("p1", "OFFLINE_WRITE_UNENCODABLE")]
