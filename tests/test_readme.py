@@ -11,6 +11,10 @@ ROOT = Path(__file__).parent.parent
 WRITES = ("queued 1", "settled: messages:send committed", "at once True", "ended: FORBIDDEN", "committed")
 STORED = ("shown: stale", "from before: tomorrow committed", "replay: 1 of 1", "shown: live")
 USERS = ("User(id='ada') authenticated", "now: bo", "user: User(id='bo')", "None unauthenticated")
+SHAPES = ("a shape of 5 rows, 32 letters", "entries: 20 CanLoadMore", "entries: 51 Exhausted")
+STREAMS = ("the answer: because the sky is deep", "job: nightly 0.25", "job: nightly 1.0")
+TOGETHER = ("typing: bo {'channel': 'general'}", "bo has left: True")
+MOVED = ("hydrated: stale", "hydrated: live", "chunk 4: 1000 of 1000 rows", "True 1051", "without a socket: polling")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -33,7 +37,8 @@ def test_guide_program_runs_as_it_stands(tmp_path):
     """The blocks of the guide together are one program, which prints what its comments say."""
     done = run_blocks("docs/guide.md", tmp_path)
     assert done.returncode == 0, done.stderr
-    for promised in ("['hello']", "FORBIDDEN not for you", "args.channel", *WRITES, *STORED, *USERS):
+    parts = (*WRITES, *SHAPES, *STREAMS, *TOGETHER, *MOVED, *STORED, *USERS)
+    for promised in ("['hello']", "FORBIDDEN not for you", "args.channel", *parts):
         assert promised in done.stdout
     assert "storage:" not in done.stdout
 
