@@ -771,8 +771,8 @@ class LunoraClient:
             chunk_size: How many rows a chunk holds.
             to_args: Makes the mutation's arguments from the rows of a chunk; by default ``{"rows": rows}``.
             import_id: Names the import; random by default. An import that was cut off is resumed by the same rows,
-                chunk size and id, as the same user, or, if nobody is signed in, with the same ``client_id``: chunks that
-                were committed are not written again.
+                chunk size and id, as the same user, or with the same ``client_id`` if nobody is signed in: chunks
+                that were committed are not written again.
 
         Raises:
             TypeError: ``function`` is no mutation, or ``rows`` are no rows.
