@@ -132,13 +132,15 @@ def function_path(function: object, *, kind: str, method: str) -> str:
 
     Raises:
         TypeError: ``function`` is no reference, or one of another kind.
-        ValueError: It is a string or an unfinished path that names no ``file:function``.
+        ValueError: It is a string or an unfinished path that names no ``file:function``; of a shape, no name at all.
     """
     if isinstance(function, TypedRef) and function.kind != kind:
         raise TypeError(
             f"{function!r} is {_article(function.kind)}, and {method} takes {_article(kind)}:"
             f" use {_METHODS[function.kind]}"
         )
+    if kind == "shape" and isinstance(function, str | ShapeRef):
+        return _check_name(function if isinstance(function, str) else function.path, method)
     return any_path(function, method=method)
 
 
@@ -162,6 +164,13 @@ def _check(path: str, method: str) -> str:
     if not (module and colon and name) or ":" in module or not path.isprintable():
         raise ValueError(f"{method}: function {path!r} is not of the form 'file:function', such as 'messages:list'")
     return path
+
+
+def _check_name(name: str, method: str) -> str:
+    # The server names its shapes freely: "openTasks" is one, "tasks:open" is another.
+    if not name or not name.isprintable() or " " in name:
+        raise ValueError(f"{method}: {name!r} is no name of a shape, such as 'openTasks'")
+    return name
 
 
 def _extend(path: str, name: str) -> str:

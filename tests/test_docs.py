@@ -6,6 +6,9 @@ import ast
 import inspect
 import json
 import re
+import subprocess
+import sys
+from collections.abc import Iterator
 from functools import reduce
 from pathlib import Path
 
@@ -18,16 +21,25 @@ from lunora_rx.core.delta import merge_delta
 from lunora_rx.devserver.refusals import status_of
 from lunora_rx.devserver.settings import Limits
 from lunora_rx.protocol import endpoints, refusal, rpc, stable_wire_key, tags, wire
-from lunora_rx.protocol.frames import decode_client_frame, decode_server_frame, encode_frame
+from lunora_rx.protocol.frames import (
+    CLIENT_FRAMES,
+    SERVER_FRAMES,
+    decode_client_frame,
+    decode_server_frame,
+    encode_frame,
+)
 from lunora_rx.protocol.text import loads
 
 ROOT = Path(__file__).parents[1]
 PROTOCOL = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
 GUARANTEES = (ROOT / "docs" / "guarantees.md").read_text(encoding="utf-8")
+EXERCISES = Path("tests") / "coverage_of_protocol"
 
 _MENTION = re.compile(r"docs/protocol\.md`*,? sections?\b")
 _REFERENCE = re.compile(r'docs/protocol\.md`*,? sections? ("[^"]+"(?:(?:,| and|, and) "[^"]+")*)')
 _TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
+_CODE = re.compile(r"[A-Z]+(?:_[A-Z]+)+")
+_CASE = re.compile(r"`(\w+)(\[[^\]]+\])?`")
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -72,6 +84,35 @@ def names_in(path: str) -> set[str]:
         return set()
     nodes = ast.walk(ast.parse(source.read_text(encoding="utf-8")))
     return {each.name for each in nodes if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)}
+
+
+def rows_of(name: str) -> dict[str, str]:
+    """Return the last cells of a table by what stands in the first, which is one name."""
+    return {row[0].strip("`"): row[-1] for row in table(section(name))}
+
+
+def codes_in(name: str) -> set[str]:
+    """Return the codes that stand in the first cells of a table."""
+    return {code for row in table(section(name)) for code in re.findall(r"`([A-Z_]+)`", row[0])}
+
+
+def texts_in(node: ast.AST) -> Iterator[str]:
+    """Yield the texts of a program that may be codes: a shape of their own, or where a code belongs."""
+    if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+        return
+    texts: list[ast.expr] = [node] if isinstance(node, ast.Constant) and _CODE.fullmatch(str(node.value)) else []
+    if isinstance(node, ast.keyword) and node.arg == "code":
+        texts.append(node.value)
+    if isinstance(node, ast.Call) and ast.unparse(node.func) == "AppError":
+        texts += node.args[:1]
+    yield from (each.value for each in texts if isinstance(each, ast.Constant) and isinstance(each.value, str))
+    for child in ast.iter_child_nodes(node):
+        yield from texts_in(child)
+
+
+def exercised_codes() -> set[str]:
+    """Return the codes that have a row."""
+    return {*rows_of("Codes of the client, exercised"), *rows_of("Codes of the server, exercised")}
 
 
 def fixed_numbers() -> dict[str, float]:
@@ -224,6 +265,76 @@ def test_frames_of_the_examples_are_frames_of_the_code():
         frame = (decode_client_frame if side == "C" else decode_server_frame)(tree)
         assert frame is not None, text
         assert json.loads(encode_frame(frame)) == tree
+
+
+EXERCISED = {
+    "Frames of the client, exercised": {*CLIENT_FRAMES, endpoints.PING},
+    "Frames of the server, exercised": {*SERVER_FRAMES, endpoints.PONG},
+    "Codes of the client, exercised": {*codes_in("Codes made by the client"), "no code"},
+    "Codes of the server, exercised": {*codes_in("Codes made by the server"), "ROOM_FULL"},
+}
+
+
+METHODS = {
+    "Connection context in `connect`": "presence",
+    "Shapes and pokes": "shape",
+    "Procedure streams": "stream",
+    "Whispers": "whisper",
+    "Streaming HTTP routes": "http_stream",
+    "Pagination": "paginate",
+    "Preload": "preload",
+    "Import": "import_rows",
+}
+
+
+@pytest.fixture(scope="module")
+def collected():
+    """The ids of the tests that exercise the protocol, as pytest collects them."""
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", str(EXERCISES)]
+    output = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=100).stdout
+    return {line.rpartition("/")[2] for line in output.splitlines() if "::" in line}
+
+
+def test_parts_that_the_client_has_a_method_for_are_there_today():
+    """The table of what is carried out does not stay behind the code, nor run ahead of it."""
+    parts = {part: client for part, _, client, _ in table(section("Status in lunora_rx"))}
+    told = {part: parts[part].startswith("today") for part in METHODS}
+    assert told == {part: hasattr(LunoraClient, method) for part, method in METHODS.items()}
+
+
+@pytest.mark.parametrize("name", EXERCISED)
+def test_exercised_names_are_those_of_the_protocol(name):
+    """A new frame or code needs a row, and a row is about something that there is."""
+    assert set(rows_of(name)) == EXERCISED[name]
+
+
+def test_codes_of_the_program_are_exercised():
+    """A code that the program makes and nobody wrote down is found as well."""
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "lunora_rx").rglob("*.py")]
+    made = {text for source in sources for text in texts_in(ast.parse(source)) if not text.startswith("O_")}
+    assert len(made) > 40
+    assert made - exercised_codes() == set()
+
+
+@pytest.mark.parametrize("name", EXERCISED)
+def test_rows_name_tests_of_theirs_or_say_why_not(name, collected):
+    """Each test exists, and a case of it is about the row that it stands in."""
+    tests = {row[0].strip("`"): row[1].strip("`") for row in table(section("Names of the tests"))}
+    for row, cell in rows_of(name).items():
+        named = _CASE.findall(cell)
+        assert named or cell.startswith("not made: "), row
+        assert [test for test, case in named if tests[test] + case not in collected] == []
+        assert [case for _, case in named if case and not f"{case[1:-1]}-".startswith(f"{row}-")] == []
+
+
+def test_cases_of_the_tests_stand_in_the_tables(collected):
+    """A case that is added is told where the others are."""
+    tests = {row[1].strip("`"): row[0].strip("`") for row in table(section("Names of the tests"))}
+    cells = [cell for name in EXERCISED for cell in rows_of(name).values()]
+    told = {test + case for cell in cells for test, case in _CASE.findall(cell)}
+    known = [(each, each.partition("[")[0]) for each in collected]
+    cases = {tests[test] + each.removeprefix(test) for each, test in known if test in tests}
+    assert cases == told
 
 
 def test_delta_example_merges_to_its_result():

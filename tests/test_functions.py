@@ -31,6 +31,19 @@ def test_function_path_of_each_spelling(function, path):
     assert function_path(function, kind="query", method="live()") == path
 
 
+@pytest.mark.parametrize("name", ["openTasks", "tasks:open", ShapeRef("openTasks"), api.tasks.open])
+def test_shape_has_any_name(name):
+    """The server is free to name its shapes; a path is a name as well."""
+    assert function_path(name, kind="shape", method="shape()") in ("openTasks", "tasks:open")
+
+
+@pytest.mark.parametrize("name", ["", "open tasks", "open\ntasks", "\ud800"])
+def test_shape_without_a_name_that_can_be_sent_is_refused(name):
+    """What no frame carries, and what the server cannot have registered."""
+    with pytest.raises(ValueError, match="no name of a shape"):
+        function_path(name, kind="shape", method="shape()")
+
+
 @pytest.mark.parametrize("name", ["_private", "__wrapped__", "_"])
 def test_api_underscore_is_no_function(name):
     """Names that begin with an underscore are private, at every depth."""

@@ -66,6 +66,11 @@ class Pacing:
         """Whether nothing waits and nothing is out."""
         return not self._waiting and not self._slots and not self._overdue
 
+    def acquit(self, ids: Iterable[str]) -> None:
+        """Suspect these no more for want of an answer: they may have nothing to say."""
+        for each in ids:
+            self._overdue.pop(each, None)
+
     def handle_deadline(self, now: float) -> None:
         """Free the slots that were never answered."""
         for overdue in [each for each, deadline in self._slots.items() if deadline <= now]:

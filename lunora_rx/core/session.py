@@ -88,6 +88,7 @@ class Session:
         self._receive_subject = receive_subject
         self._questions: deque[int] = deque()
         self._has_token = False
+        self._poked: str | None = None
         self._contexts = contexts or Contexts(UNDEFINED)
         self._topics = Topics(shard, emit, self._send_if_open)
         self.shapes = Shapes(new_shape_id, emit=emit, send=self._send_if_open)
@@ -180,6 +181,7 @@ class Session:
     def unsubscribe_shape(self, shape_id: str, now: float) -> None:
         """Give a shape up."""
         self.shapes.unsubscribe(shape_id)
+        self._strike_out(shape_id, now)
         self._check_idle(now)
         self._reschedule()
 
@@ -193,6 +195,7 @@ class Session:
     def cancel_stream(self, stream_id: str, now: float) -> None:
         """Follow a stream no more."""
         self.streams.cancel(stream_id)
+        self._strike_out(stream_id, now)
         self._check_idle(now)
         self._reschedule()
 
@@ -234,12 +237,17 @@ class Session:
         self._questions.clear()
         self._introduce_ourselves()
         waiting = [each.id for each in self.subscriptions if not each.is_oversized]
+        if self._searches_oversized:
+            # What is too large may be a poke or a chunk: they wait for their turn too, and nobody else is blamed.
+            waiting += [*self.shapes.ids, *self.streams.waiting]
+        self._poked = None
         self._pacing = Pacing(waiting, concurrency=1 if self._searches_oversized else CONCURRENCY)
         self._pace(now)
-        self.frames += self.shapes.frames_on_open()
-        self.frames += self._unsubscribes
+        is_search = self._pacing.is_searching
+        self.frames += [] if is_search else self.shapes.frames_on_open()
+        self.frames += [*self.shapes.take_unsubscribes(), *self._unsubscribes]
         self._unsubscribes = []
-        self.frames += self.streams.frames_on_open()
+        self.frames += [] if is_search else self.streams.frames_on_open()
         self.frames += self._topics.frames_on_open()
         self._check_idle(now)
         self._reschedule()
@@ -347,6 +355,7 @@ class Session:
             return
         self._handle_connection_deadline(now)
         self._pacing.handle_deadline(now)
+        self._pacing.acquit(self.streams.running)
         self._pace(now)
         self._reschedule()
 
@@ -412,8 +421,12 @@ class Session:
     def _pace(self, now: float) -> None:
         while (subscription_id := self._pacing.next_to_send(now)) is not None:
             subscription = self.subscriptions.find(subscription_id)
-            assert subscription is not None, "one that is given up is struck out"
-            self._send_subscribe(subscription)
+            if subscription is not None:
+                self._send_subscribe(subscription)
+                continue
+            text = self.shapes.ask(subscription_id) or self.streams.begin(subscription_id)
+            assert text is not None, "what is given up is struck out"
+            self.frames.append(text)
         if self._pacing.is_searching and self._pacing.is_done:
             self._pacing = Pacing()
             self._searches_oversized = False
@@ -421,20 +434,39 @@ class Session:
     def _free_slot(self, frame: dict[str, Any], now: float) -> None:
         if self._pacing.is_searching and frame["type"] == "ack":
             return
-        subscription_id = frame.get("id")
-        subscription = self.subscriptions.find(subscription_id) if isinstance(subscription_id, str) else None
-        if subscription is not None and subscription.is_asked and self._pacing.release(subscription.id):
+        answered = self._answered_by(frame)
+        if answered is not None and self._pacing.release(answered):
             self._pace(now)
             self._reschedule()
 
+    def _answered_by(self, frame: dict[str, Any]) -> str | None:
+        frame_id = frame.get("id")
+        if isinstance(frame_id, str):
+            subscription = self.subscriptions.find(frame_id)
+            return frame_id if subscription is None or subscription.is_asked else None
+        if frame["type"] == "pokePart":
+            # Its poke may have another part: only the end says that all of them fit.
+            shape_id = frame.get("shapeId")
+            self._poked = shape_id if isinstance(shape_id, str) else None
+        return self._poked if frame["type"] == "pokeEnd" else None
+
+    def _strike_out(self, part_id: str, now: float) -> None:
+        if self._pacing.release(part_id):
+            self._pace(now)
+
     def _search_oversized(self) -> None:
         suspect = self._pacing.suspect
-        subscription = self.subscriptions.find(suspect) if suspect is not None else None
         self._searches_oversized = True
+        if suspect is None:
+            return
+        subscription = self.subscriptions.find(suspect)
         if subscription is not None:
             subscription.is_oversized = True
-            message = f"the value of {subscription.function_path!r} exceeds the frame limit; narrow the query"
-            self._queries.fail(subscription, TransportError(message, code="FRAME_TOO_LARGE"))
+            self._queries.fail(subscription, _too_large(f"the value of {subscription.function_path!r}"))
+            return
+        error = _too_large(f"what the server sends of {suspect!r}")
+        if not self.shapes.leave_out(suspect, error):
+            self.streams.receive_error(suspect, error)
 
     def _drop_socket(self, code: int, now: float) -> None:
         if self.connection.can(Trigger.LOST):
@@ -511,3 +543,7 @@ class Session:
 
 def _receive_unasked(frame: dict[str, Any], tagged: bool) -> None:
     """Ignore a frame of the protocol that nobody here has asked for."""
+
+
+def _too_large(what: str) -> TransportError:
+    return TransportError(f"{what} exceeds the frame limit; narrow the query", code="FRAME_TOO_LARGE")

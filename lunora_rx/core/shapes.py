@@ -100,6 +100,7 @@ class Shape:
         error: Why it failed, or ``None``.
         was_sent: Whether a server was ever asked for it.
         has_rows: Whether a poke was ever applied, be it of no rows.
+        is_oversized: Whether a poke of it is too large for a frame; it is left out until somebody else signs in.
         lacks_seed: Whether rows were missed that only a reset can bring, so that what builds on them must wait.
     """
 
@@ -111,7 +112,7 @@ class Shape:
         self.last_mutation_id = 0
         self.status = SnapshotStatus.PENDING
         self.error: LunoraError | None = None
-        self.was_sent = self.has_rows = self.lacks_seed = False
+        self.was_sent = self.has_rows = self.lacks_seed = self.is_oversized = False
         self._name = name
         self._args = args
 
@@ -244,13 +245,33 @@ class Shapes:
         self._emit(shape.fail(SnapshotStatus.FAILED, error))
         return True
 
+    @property
+    def ids(self) -> list[str]:
+        """The shapes to ask for on a new socket."""
+        return [shape.id for shape in self._shapes.values() if not shape.is_oversized]
+
+    def ask(self, shape_id: str) -> str | None:
+        """Return what asks for one shape on a new socket; ``None`` if there is no such shape."""
+        shape = self._shapes.get(shape_id)
+        if shape is None:
+            return None
+        shape.was_sent, shape.lacks_seed = True, False
+        return shape.encode_subscribe()
+
+    def leave_out(self, shape_id: str, error: LunoraError) -> bool:
+        """Fail a shape that is too large, and ask for it no more; tells whether the id is that of one."""
+        if not self.receive_error(shape_id, error):
+            return False
+        self._shapes[shape_id].is_oversized = True
+        return True
+
     def frames_on_open(self) -> list[str]:
-        """Return what asks for all shapes on a new socket, then what gives up those released without one."""
-        frames = [shape.encode_subscribe() for shape in self._shapes.values()]
-        for shape in self._shapes.values():
-            shape.was_sent, shape.lacks_seed = True, False
-        frames += self._unsubscribes
-        self._unsubscribes = []
+        """Return what asks for all shapes on a new socket."""
+        return [text for text in map(self.ask, self.ids) if text is not None]
+
+    def take_unsubscribes(self) -> list[str]:
+        """Take what gives up shapes that were released without a socket."""
+        frames, self._unsubscribes = self._unsubscribes, []
         return frames
 
     def forget_socket(self) -> None:
@@ -265,7 +286,7 @@ class Shapes:
         """Take all rows off the screen: they belong to somebody else."""
         self._pokes.clear()
         for shape in self._shapes.values():
-            status = shape.status
+            status, shape.is_oversized = shape.status, False
             event = shape.forget() or (shape.tell_move() if status is not SnapshotStatus.PENDING else None)
             if event is not None:
                 self._emit(event)

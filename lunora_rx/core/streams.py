@@ -139,11 +139,27 @@ class Streams:
         self._emit(StreamEnded(frame_id))
         return True
 
+    @property
+    def running(self) -> list[str]:
+        """The streams that the present socket carries."""
+        return list(self._running)
+
+    @property
+    def waiting(self) -> list[str]:
+        """The streams that wait for a socket."""
+        return list(self._pending)
+
+    def begin(self, stream_id: str) -> str | None:
+        """Return what starts one that waits, or carries it on; ``None`` if there is none."""
+        stream = self._pending.pop(stream_id, None)
+        if stream is None:
+            return None
+        self._running[stream_id] = stream
+        return stream.encode_start(self._shard)
+
     def frames_on_open(self) -> list[str]:
         """Return what starts the streams that wait, and carries on those that were cut."""
-        started, self._pending = self._pending, {}
-        self._running.update(started)
-        return [stream.encode_start(self._shard) for stream in started.values()]
+        return [text for text in map(self.begin, self.waiting) if text is not None]
 
     def forget_socket(self) -> None:
         """Note that the socket is gone: what can be carried on without a gap waits for the next, the rest fails."""

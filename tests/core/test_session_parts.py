@@ -17,6 +17,7 @@ from lunora_rx.core.events import (
     StreamFailed,
 )
 from lunora_rx.core.multiplexer import CoreOptions, Multiplexer
+from lunora_rx.core.pacing import SLOT_TIMEOUT
 from lunora_rx.core.preloads import Preload
 from lunora_rx.core.session import IDLE_CLOSE_AFTER
 from lunora_rx.core.snapshot import SnapshotStatus, Status
@@ -218,3 +219,86 @@ def test_preloaded_value_is_shown_at_once_in_a_query_that_is_watched_already(cor
     core.show_preloaded(Preload(key, ["again"]), "")
     core.show_preloaded(Preload(key, ["elsewhere"]), "room")
     assert core.take_events() == []
+
+
+# --- what is too large for a frame
+
+
+def searching() -> PlayedSession:
+    """Return a session of a query, a shape and a durable stream whose socket was closed over a frame too large."""
+    played = PlayedSession()
+    played.opened_with("q")
+    played.answer("sub_1")
+    played.session.subscribe_shape("tasks:open", {}, 0.0)
+    played.session.start_stream("jobs:run", {}, 0.0, durable=True)
+    played.drop(1009)
+    return played
+
+
+def kinds(frames: list[dict[str, object]]) -> list[object]:
+    return [each["type"] for each in frames]
+
+
+def test_search_sends_queries_shapes_and_streams_one_at_a_time():
+    """A shape is cleared by the end of a poke that it had a part in, a stream by a chunk."""
+    played = searching()
+    assert kinds(played.reopen()) == ["connect", "subscribe"]
+    played.receive("data", id="sub_1", data=[], cursor=1)
+    assert kinds(played.sent()) == ["shape_subscribe"]
+    played.receive("pokeStart", pokeId="1")
+    played.receive("pokePart", pokeId="1", shapeId="shape_1", rowsPatch=[], reset=True)
+    assert played.sent() == []
+    played.receive("pokeEnd", pokeId="1", checkpoint=1)
+    assert kinds(played.sent()) == ["stream"]
+    played.receive("chunk", id="stream_1", data=1, seq=1)
+    played.drop()
+    assert kinds(played.reopen()) == ["connect", "subscribe", "shape_subscribe", "stream"]
+
+
+def test_search_blames_the_shape_that_is_out_and_leaves_it_out():
+    """The live query and the stream go on; who signs in next may have fewer rows."""
+    played = searching()
+    played.reopen()
+    played.receive("data", id="sub_1", data=[], cursor=1)
+    (failed,) = (each for each in played.drop(1009) if isinstance(each, ShapeFailed))
+    assert failed.error.code == "FRAME_TOO_LARGE"
+    played.reopen()
+    played.receive("data", id="sub_1", data=[], cursor=2)
+    assert kinds(played.sent()) == ["stream"]
+    played.session.forget_values(())
+    assert played.session.shapes.ids == ["shape_1"]
+
+
+def test_search_blames_the_stream_that_is_out():
+    """It fails, and is not carried on."""
+    played = searching()
+    played.reopen()
+    played.receive("data", id="sub_1", data=[], cursor=1)
+    poke(played)
+    (failed,) = (each for each in played.drop(1009) if isinstance(each, StreamFailed))
+    assert failed.error.code == "FRAME_TOO_LARGE"
+    assert kinds(played.reopen()) == ["connect", "subscribe"]
+
+
+def test_search_acquits_a_stream_that_has_nothing_to_say():
+    """Unlike a large value, it may be silent for long."""
+    played = searching()
+    played.reopen()
+    played.receive("data", id="sub_1", data=[], cursor=1)
+    poke(played)
+    played.advance(SLOT_TIMEOUT)
+    played.drop()
+    assert kinds(played.reopen()) == ["connect", "subscribe", "shape_subscribe", "stream"]
+
+
+def test_search_goes_on_when_what_is_out_is_given_up():
+    """Its turn is the next one's."""
+    played = searching()
+    played.reopen()
+    played.receive("data", id="sub_1", data=[], cursor=1)
+    played.sent()
+    played.session.unsubscribe_shape("shape_1", played.now)
+    assert kinds(played.sent()) == ["shape_unsubscribe", "stream"]
+    played.session.cancel_stream("stream_1", played.now)
+    played.drop()
+    assert kinds(played.reopen()) == ["connect", "subscribe"]
