@@ -457,6 +457,7 @@ class Multiplexer:
             note_failure=lambda now: self.poller.note_failure(shard, now),
             ask_subject=self.account.ask_socket,
             receive_subject=self._receive_subject,
+            fingerprint=lambda: self.writes.identity.fingerprint,
             reads=self.reads,
             new_shape_id=lambda: self._new_id("shape"),
             new_stream_id=lambda: self._new_id("stream"),

@@ -28,7 +28,7 @@ from lunora_rx.protocol.endpoints import CLOSE_TOKEN_EXPIRED, CLOSE_TOO_BIG, PIN
 from lunora_rx.protocol.frames import SERVER_FRAMES, Connect, Identity, decode_server_frame, encode_frame
 from lunora_rx.protocol.rpc import Outcome
 from lunora_rx.protocol.text import may_hold_tag, parse
-from lunora_rx.protocol.values import UNDEFINED
+from lunora_rx.protocol.values import UNDEFINED, Undefined
 
 IDLE_CLOSE_AFTER = 5.0
 CLOSE_NORMAL = 1000
@@ -68,6 +68,7 @@ class Session:
         note_failure: Callable[[float], None] = lambda now: None,
         ask_subject: Callable[[], int] = int,
         receive_subject: Callable[[int, str | None, float], None] = lambda question, subject, now: None,
+        fingerprint: Callable[[], str | None] = lambda: None,
         reads: Reads | None = None,
         new_shape_id: Callable[[], str] = lambda: "shape_1",
         new_stream_id: Callable[[], str] = lambda: "stream_1",
@@ -86,6 +87,8 @@ class Session:
         self._note_failure = note_failure
         self._ask_subject = ask_subject
         self._receive_subject = receive_subject
+        self._fingerprint = fingerprint
+        self._user: str | Undefined | None = UNDEFINED
         self._questions: deque[int] = deque()
         self._has_token = False
         self._poked: str | None = None
@@ -230,6 +233,7 @@ class Session:
         """Greet the server and ask again for everything; the order is the protocol's."""
         if not self.connection.can(Trigger.OPENED):
             return
+        self._note_user()
         self.connection.opened(now)
         self._has_token = has_token
         if self._reads is not None:
@@ -323,6 +327,7 @@ class Session:
         """Have the next socket ask for whole values; what is shown stays."""
         for subscription in self.subscriptions:
             subscription.result.forget_position()
+        self.shapes.forget_positions()
 
     def restart(self, now: float) -> None:
         """Retire the socket, or the attempt, and open another by the normal backoff."""
@@ -395,6 +400,13 @@ class Session:
             self.frames.append(text)
         return self.connection.is_open
 
+    def _note_user(self) -> None:
+        # What another user's socket told is no place to resume from: unchanged since then is unchanged for them.
+        user = self._fingerprint()
+        if user != self._user and self._user is not UNDEFINED:
+            self.forget_positions()
+        self._user = user
+
     def _introduce_ourselves(self) -> None:
         # With a token of its own the socket says nothing of the cookie: 0 is no question.
         self._questions.append(0 if self._has_token else self._ask_subject())
@@ -424,9 +436,8 @@ class Session:
             if subscription is not None:
                 self._send_subscribe(subscription)
                 continue
-            text = self.shapes.ask(subscription_id) or self.streams.begin(subscription_id)
-            assert text is not None, "what is given up is struck out"
-            self.frames.append(text)
+            # What is given up is struck out: it is a shape, or else a stream.
+            self.frames.append(self.shapes.ask(subscription_id) or self.streams.begin(subscription_id))
         if self._pacing.is_searching and self._pacing.is_done:
             self._pacing = Pacing()
             self._searches_oversized = False

@@ -282,6 +282,13 @@ class Shapes:
                 shape.status = SnapshotStatus.STALE
                 self._emit(shape.tell_move())
 
+    def forget_positions(self) -> None:
+        """Have the next socket send all rows; what is shown stays until then."""
+        for shape in self._shapes.values():
+            if shape.checkpoint is not None:
+                shape.checkpoint = shape.epoch = None
+                self._emit(shape.tell_move())
+
     def forget_values(self) -> None:
         """Take all rows off the screen: they belong to somebody else."""
         self._pokes.clear()

@@ -149,17 +149,14 @@ class Streams:
         """The streams that wait for a socket."""
         return list(self._pending)
 
-    def begin(self, stream_id: str) -> str | None:
-        """Return what starts one that waits, or carries it on; ``None`` if there is none."""
-        stream = self._pending.pop(stream_id, None)
-        if stream is None:
-            return None
-        self._running[stream_id] = stream
+    def begin(self, stream_id: str) -> str:
+        """Return what starts one that waits, or carries it on."""
+        stream = self._running[stream_id] = self._pending.pop(stream_id)
         return stream.encode_start(self._shard)
 
     def frames_on_open(self) -> list[str]:
         """Return what starts the streams that wait, and carries on those that were cut."""
-        return [text for text in map(self.begin, self.waiting) if text is not None]
+        return [self.begin(stream_id) for stream_id in self.waiting]
 
     def forget_socket(self) -> None:
         """Note that the socket is gone: what can be carried on without a gap waits for the next, the rest fails."""

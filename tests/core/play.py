@@ -45,6 +45,7 @@ class PlayedSession:
         linger: float = 0.0,
         random: Callable[[], float] = lambda: 0.5,
         is_needed: Callable[[], bool] = lambda: False,
+        fingerprint: Callable[[], str | None] = lambda: None,
     ) -> None:
         self.now = 0.0
         self._count = 0
@@ -56,6 +57,7 @@ class PlayedSession:
             introduce=lambda context: Connect("client-1", context=context),
             emit=self._events.append,
             is_needed=is_needed,
+            fingerprint=fingerprint,
         )
 
     def events(self) -> list[Event]:

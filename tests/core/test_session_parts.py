@@ -302,3 +302,25 @@ def test_search_goes_on_when_what_is_out_is_given_up():
     played.session.cancel_stream("stream_1", played.now)
     played.drop()
     assert kinds(played.reopen()) == ["connect", "subscribe"]
+
+
+# --- whose socket it was
+
+
+def test_socket_that_opens_as_somebody_else_asks_for_everything_anew():
+    """Unchanged since then is unchanged for whoever it was; what is shown stays until the answer."""
+    users = ["ana", "ana", "bob"]
+    played = PlayedSession(fingerprint=lambda: users.pop(0))
+    played.opened_with("q")
+    played.answer("sub_1")
+    played.session.subscribe_shape("tasks:open", {}, 0.0)
+    poke(played, "a")
+    played.drop()
+    _, query, shape = played.reopen()
+    assert (query["query"]["sinceSeq"], shape["sinceCheckpoint"]) == (1, 3)
+    played.drop()
+    _, query, shape = played.reopen()
+    assert ("sinceSeq" in query["query"], "sinceCheckpoint" in shape) == (False, False)
+    assert list(played.session.shapes.find("shape_1").rows) == ["a"]
+    played.session.forget_positions()
+    assert played.events() == []
