@@ -12,6 +12,8 @@ from lunora_rx.devserver.refusals import AppError
 from lunora_rx.protocol import WireBigInt
 from lunora_rx.protocol.endpoints import HEADER_MUTATION_ID
 from lunora_rx.protocol.rpc import HttpReply
+from tests.model.shapes import register_shapes
+from tests.model.streams import register_streams
 
 GOOD_TOKEN = "good"
 USERS = ("alice", "bob")
@@ -83,6 +85,12 @@ def user_of(token: str | None) -> str | None:
     return None if token is None else token.partition("-")[0]
 
 
+def socket_token_of(token: str | None) -> str:
+    """Return what the sockets of a bearer's user open with; it is good for as long as the world stands."""
+    user = user_of(token)
+    return GOOD_TOKEN if user is None else f"{user}-socket"
+
+
 def translated(request: HttpRequest) -> HttpRequest:
     """Return a request as the server has to see it, which knows one function a path: a touch is a put."""
     body = orjson.loads(request.body)
@@ -104,6 +112,8 @@ def model_app(mood: Mood, *, change_retention: int, queued_bytes: int) -> App:
     _register_queries(app)
     _register_touch(app)
     _register_mutations(app, mood)
+    register_shapes(app)
+    register_streams(app)
     return app
 
 
@@ -157,7 +167,7 @@ def _register_mutations(app: App, mood: Mood) -> None:
     def apply(ctx, steps: list, mark: int):
         mood.admit(mark)
         for kind, row_id, group, size in steps:
-            _apply(ctx.db, kind, row_id, {"group": group, "size": size})
+            apply_step(ctx.db, kind, row_id, {"group": group, "size": size})
         mood.applied += 1
         ctx.db.insert("journal", mark=mark, subject=ctx.identity, place=mood.applied)
         return mark
@@ -173,7 +183,8 @@ def _register_mutations(app: App, mood: Mood) -> None:
         raise AppError("NO", "this mutation is never carried out")
 
 
-def _apply(db: Any, kind: str, row_id: str, fields: dict[str, Any]) -> None:
+def apply_step(db: Any, kind: str, row_id: str, fields: dict[str, Any]) -> None:
+    """Carry out one step of a transaction."""
     fields = fields if fields["group"] == "a" else fields | {"big": WireBigInt(fields["size"])}
     if kind == "bloat":
         fields |= {"text": "x" * BLOAT * fields["size"]}

@@ -41,17 +41,21 @@ from lunora_rx.core.multiplexer import CoreOptions, Multiplexer
 from lunora_rx.core.optimistic import Layer, fold
 from lunora_rx.core.patches import Composition
 from lunora_rx.core.records import QueuedMutation
+from lunora_rx.core.shape_events import RowsChanged, ShapeFailed, ShapeMoved
 from lunora_rx.core.snapshot import SnapshotStatus
+from lunora_rx.core.stream_events import StreamChunk, StreamEnded, StreamFailed
 from lunora_rx.core.subscriptions import Subscription
 from lunora_rx.core.writes import WriteOptions
 from lunora_rx.errors import LunoraError, TransportError
 from lunora_rx.protocol import UNDEFINED, encode_wire, subscription_key
 from lunora_rx.protocol.rpc import Accepted, HttpReply
 from lunora_rx.protocol.values import Undefined
-from tests.model.app import QUERIES, TOUCH, user_of
+from tests.model.app import GOOD_TOKEN, QUERIES, TOUCH, socket_token_of, user_of
 from tests.model.disk import Disk
 from tests.model.history import FAILED, History
 from tests.model.network import Link, Network, Request, mutation_ids_of, subscription_id_of
+from tests.model.shape_views import ShapeViews
+from tests.model.streams import StreamViews
 from tests.model.writes import Author, ModelLayer, Write
 
 
@@ -65,6 +69,7 @@ class ClientSettings:
     seed: int = 0
     is_durable: bool = False
     queue_limit: int = 1000
+    has_cookies: bool = False
 
 
 @dataclass(eq=False)
@@ -108,7 +113,10 @@ class Client:
 
     Attributes:
         writes: Its writes, and those of earlier processes that it has found, by mutation id.
+        shapes: The shapes that it holds.
+        streams: The streams that it follows.
         token: The bearer.
+        socket_token: What its sockets open with, be it a cookie: another one as soon as somebody else is signed in.
         has_started: Whether it knows its client id; before, no socket opens and no request is made.
         left_over: The records it has found and not taken over yet; ``None`` once it has.
         refused_tokens: Tokens of which it was told that the server refuses them.
@@ -136,11 +144,13 @@ class Client:
         self.left_over = None if disk is None else list(disk.records.values())
         self.has_started = disk is None
         self.token: str | None = None
+        self.socket_token = None if settings.has_cookies else GOOD_TOKEN
         self.refused_tokens: set[str | None] = set()
         self.pending = 0
         self.core = Multiplexer(
             CoreOptions(
-                "" if disk is not None else name,
+                cookie_origin="https://model.test" if settings.has_cookies else None,
+                client_id="" if disk is not None else name,
                 timing=Timing(heartbeat_interval=settings.heartbeat_interval),
                 backoff=Backoff(jitter=settings.jitter),
                 linger=settings.linger,
@@ -149,12 +159,16 @@ class Client:
                     is_durable=disk is not None,
                     queues_before_first_connect=disk is not None,
                     version=version,
+                    is_cookie_session=settings.has_cookies,
                 ),
             ),
             random.Random(settings.seed).random,
         )
+        self.shapes = ShapeViews(self.core, history, traffic)
+        self.streams = StreamViews(self.core, traffic)
         self.is_closed = False
         self.is_crashed = False
+        self._has_cookies = settings.has_cookies
         self._linger = settings.linger
         self._version = version
         self._network = network
@@ -187,6 +201,26 @@ class Client:
     def refresh(self, key: str) -> None:
         """Ask for the whole value again."""
         self.core.refresh(key, self.views[key].shard, self.now)
+        self.drain()
+
+    def subscribe_shape(self, name: str, shard: str) -> None:
+        """Hold a shape."""
+        self.shapes.subscribe(name, shard, self.now)
+        self.drain()
+
+    def release_shape(self, shape_id: str) -> None:
+        """Hold it no more."""
+        self.shapes.release(shape_id, self.now)
+        self.drain()
+
+    def start_stream(self, path: str, count: int, shard: str) -> None:
+        """Follow a procedure."""
+        self.streams.start(path, count, shard, self.now)
+        self.drain()
+
+    def cancel_stream(self, stream_id: str) -> None:
+        """Follow it no more."""
+        self.streams.cancel(stream_id, self.now)
         self.drain()
 
     def compose(self, write: Write) -> None:
@@ -230,8 +264,15 @@ class Client:
     def sign_in(self, token: str | None, *, names_subject: bool) -> None:
         """Use another token, or name the subject of the present one."""
         self.token = token
+        if not self.core.sessions:
+            self.socket_token = socket_token_of(token)
         self.core.set_auth_token(token, user_of(token) if names_subject else KEEP, self.now)
         self.drain()
+
+    def use_socket_token(self, user: str | None) -> None:
+        """Have the sockets be somebody's from now on: their token, or the cookie, is another one."""
+        self.socket_token = socket_token_of(user)
+        self.restart_sockets()
 
     @property
     def author(self) -> Author:
@@ -276,8 +317,11 @@ class Client:
         """End the client; nothing may be left, and nothing of what it composed is lost that a disk should hold."""
         self.hydrate()
         self.is_closed = True
+        self.streams.excuse("CLIENT_CLOSED")
         self.core.close()
         self.drain()
+        assert not self.streams.views, "streams of a closed client were not ended"
+        self.shapes.views.clear()
         assert not self.views, "observers of a closed client were not told"
         assert not self.links, "a closed client keeps a socket"
         assert self.armed == inf, "a closed client keeps a timer"
@@ -287,6 +331,8 @@ class Client:
         self.is_closed = self.is_crashed = True
         self.armed = inf
         self.views.clear()
+        self.shapes.views.clear()
+        self.streams.views.clear()
         for link in self.links.values():
             self._network.lose_client(link)
 
@@ -294,18 +340,25 @@ class Client:
 
     def receive_opened(self, link: Link) -> None:
         assert not self.is_crashed
+        assert link.session is not None
+        self.shapes.note_open(link.shard, link.session.subject)
         self.core.receive_opened(link.shard, self.now)
         self.drain()
 
     def receive_closed(self, link: Link, code: int | None) -> None:
         assert self.links.pop(link.shard) is link
+        self.shapes.note_closed(link.shard)
+        self.streams.excuse("STREAM_DISCONNECTED", link.shard)
         self.core.receive_closed(link.shard, code, self.now)
         self.drain()
 
     def receive_text(self, link: Link, text: str | bytes) -> None:
+        frame = _parsed(text)
+        self.shapes.begin_frame(link.shard, frame)
         self.core.receive_text(link.shard, text, self.now)
         self.drain()
-        self._check_frame(link.shard, text)
+        self.shapes.end_frame()
+        self._check_frame(link.shard, frame)
 
     def receive_reply(self, request_id: int, reply: HttpReply | TransportError) -> None:
         request = self._requests.pop(request_id)
@@ -340,6 +393,7 @@ class Client:
                 self.armed = core.next_deadline()
         if not self.is_closed:
             self._check_views()
+            self.shapes.check()
             queued = len(core.writes.queue)
             assert self.pending == queued, f"{self.name} says that {self.pending} writes wait, {queued} do"
 
@@ -363,6 +417,8 @@ class Client:
         for shard in self.core.shards_to_send():
             frames = self.core.take_frames(shard)
             assert shard in self.links, f"frames for {shard!r}, which has no socket"
+            for text in frames:
+                self.shapes.note_sent(shard, text)
             self.links[shard].up.extend(frames)
         for http in self.core.requests_to_send() if self.has_started else ():
             ids = mutation_ids_of(http)
@@ -401,7 +457,13 @@ class Client:
                 self.links[shard] = self._network.open(self, shard)
             case CloseSocket(shard, code):
                 self._traffic[f"client closes {code}"] += 1
+                self.shapes.note_closed(shard)
+                self.streams.excuse("STREAM_DISCONNECTED", shard)
                 self._network.close(self.links.pop(shard))
+            case RowsChanged() | ShapeMoved() | ShapeFailed():
+                self.shapes.handle(event)
+            case StreamChunk() | StreamEnded() | StreamFailed():
+                self.streams.handle(event)
             case _:
                 self._handle_write(event)
 
@@ -424,7 +486,14 @@ class Client:
             case CredentialRefused():
                 self.refused_tokens.add(self.token)
             case IdentityChanged():
-                self._drop_foreign_layers()
+                self._change_user()
+
+    def _change_user(self) -> None:
+        if not self._has_cookies:
+            self.socket_token = socket_token_of(self.token)
+        self.shapes.check_emptied()
+        self.streams.excuse("STREAM_INTERRUPTED")
+        self._drop_foreign_layers()
 
     def _drop_foreign_layers(self) -> None:
         # What is on its way for somebody else is not shown any more, whatever becomes of it.
@@ -492,8 +561,7 @@ class Client:
         shown = fold(result.base, [Layer(transform, _ignore) for transform in expected])
         assert result.shown == shown, f"{view.query} shows {result.shown!r}, its layers make it {shown!r}"
 
-    def _check_frame(self, shard: str, text: str | bytes) -> None:
-        frame = _parsed(text)
+    def _check_frame(self, shard: str, frame: Any) -> None:
         subscription_id = subscription_id_of(frame)
         session = self.core.sessions.get(shard)
         subscription = session.subscriptions.find(subscription_id) if session and subscription_id else None

@@ -41,3 +41,21 @@ NOISE: dict[str, str | bytes] = {
     "deep": "[" * 2000,
 }
 """Texts that concern nobody, by what is wrong with them."""
+
+_GHOST = {"op": "insert", "key": "ghost", "table": "rows", "value": {"_id": "ghost"}}
+_START: dict[str, Any] = {"type": "pokeStart", "pokeId": "damaged"}
+_PART: dict[str, Any] = {"type": "pokePart", "pokeId": "damaged", "rowsPatch": [_GHOST]}
+_END: dict[str, Any] = {"type": "pokeEnd", "pokeId": "damaged", "checkpoint": 9_999, "epoch": "never"}
+POKE_DAMAGES: dict[str, list[dict[str, Any]]] = {
+    "gap": [{**_START, "baseCheckpoint": 9_998}, _PART, _END],
+    "gap in the part": [_START, {**_PART, "baseCheckpoint": 9_998}, _END],
+    "other epoch": [{**_START, "epoch": "never"}, _PART, _END],
+    "undecodable row": [_START, {**_PART, "rowsPatch": [_GHOST, {**_GHOST, "value": BAD_VALUE}]}, _END],
+    "undecodable reset": [_START, {**_PART, "reset": True, "rowsPatch": [{**_GHOST, "value": BAD_VALUE}]}, _END],
+    "unknown op": [_START, _PART, {**_PART, "rowsPatch": [{**_GHOST, "op": "upsert"}]}, _END],
+    "malformed part": [_START, _PART, {**_PART, "rowsPatch": {}}, _END],
+    "no start": [_PART, _END],
+    "start again": [_START, _PART, _START, _END],
+    "poke error": [{"type": "error", "message": "no", "error": {"code": "SHARD_ERROR", "message": "no"}}],
+}
+"""Frames that concern a shape, by what is wrong with them; the shape's id is added."""

@@ -12,6 +12,7 @@ from lunora_rx.devserver.shard import Caller
 from lunora_rx.protocol import decode_wire, encode_wire
 from lunora_rx.protocol.rpc import Outcome
 from tests.model.app import QUERIES
+from tests.model.shapes import SHAPES, Row
 
 FAILED = object()
 """Stands for the value of a query that fails."""
@@ -28,6 +29,7 @@ class History:
         }
         self._ordinals: dict[tuple[str, Any, int], int] = {}
         self._values: dict[tuple[int, str], Any] = {}
+        self._tables: dict[int, dict[str, list[Row]]] = {}
         self._texts: dict[tuple[str, str], tuple[str, Any]] = {}
 
     def watch(self, shard: str) -> None:
@@ -50,6 +52,7 @@ class History:
             ordinal = self._ordinals[position] = len(self._ordinals)
             for name in QUERIES:
                 self._values[ordinal, name] = self._run(shard, name)
+            self._tables[ordinal] = self._read(shard)
 
     def now(self, shard: str, name: str) -> Any:
         """Return what a fresh query gives, ``FAILED`` if it fails."""
@@ -67,6 +70,22 @@ class History:
     def value(self, ordinal: int, name: str) -> Any:
         """Return what a query gave at a place in the story."""
         return self._values[ordinal, name]
+
+    def members(self, ordinal: int, name: str, subject: str | None) -> Any:
+        """Return the rows of a shape by key at a place in the story, ``FAILED`` where it fails."""
+        rows = SHAPES[name].members(self._tables[ordinal], subject)
+        return FAILED if rows is None else {row["_id"]: row for row in rows}
+
+    def members_now(self, shard: str, name: str, subject: str | None) -> Any:
+        """Return the rows of a shape by key as they are."""
+        return self.members(self._ordinals[self._position(shard)], name, subject)
+
+    def _read(self, shard: str) -> dict[str, list[Row]]:
+        store = self._backend.shard(shard).store
+        return {
+            table: list(store.scan(table, low=-1e18, high=1e18, descending=False, equal={}))
+            for table in ("rows", "labels")
+        }
 
     def _position(self, shard: str) -> tuple[str, Any, int]:
         found = self._backend.shard(shard)

@@ -1,7 +1,7 @@
 """Draws schedules: each rule is a step of the world.
 
-Two machines share the steps of the network and of the clock.  One looks closely at what is read, the
-other at what is written; each also does a little of what the other does.
+Three machines share the steps of the network and of the clock.  One looks closely at what is read, one
+at what is written, one at shapes; each also does a little of what the others do.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from tests.model.app import QUERIES, TOUCH, USERS
 from tests.model.client import ClientSettings
 from tests.model.damages import DAMAGES, NOISE
 from tests.model.network import GARBLINGS, REFUSALS
+from tests.model.shapes import SHAPES
 from tests.model.world import SHARDS, World
 
 RUN: Counter[str] = Counter()
@@ -26,6 +27,7 @@ numbers = st.integers(0, 5)
 clients = st.integers(0, 1)
 shards = st.sampled_from([SHARDS[0], *SHARDS])
 queries = st.sampled_from(list(QUERIES))
+names = st.sampled_from(list(SHAPES))
 directions = st.sampled_from(["up", "down"])
 steps = st.tuples(
     st.sampled_from(["put", "put", "put", "delete", "label", "bloat"]),
@@ -61,7 +63,7 @@ writer_settings = st.builds(
 
 
 class Steps(RuleBasedStateMachine):
-    """Steps of the network, of the clock, and of an application that reads and writes a little."""
+    """Steps of the network, of the clock, and of an application that reads, writes and holds shapes a little."""
 
     _world: World | None = None
 
@@ -79,6 +81,14 @@ class Steps(RuleBasedStateMachine):
     @rule(client=clients, which=numbers)
     def unsubscribe(self, client, which):
         self.world.unsubscribe(client, which)
+
+    @rule(client=clients, name=names, shard=shards)
+    def subscribe_shape(self, client, name, shard):
+        self.world.shapes.subscribe(client, name, shard)
+
+    @rule(client=clients, which=numbers)
+    def release_shape(self, client, which):
+        self.world.shapes.release(client, which)
 
     @rule(client=clients, shard=shards, steps=transactions, patches=patches)
     def write(self, client, shard, steps, patches):

@@ -19,7 +19,7 @@ from lunora_rx.devserver import HttpRequest as ServerRequest
 from lunora_rx.errors import TransportError
 from lunora_rx.protocol.endpoints import CLOSE_TOO_BIG, HEADER_AUTHORIZATION, HEADER_MUTATION_ID
 from lunora_rx.protocol.rpc import HttpReply
-from tests.model.app import GOOD_TOKEN, Mood, translated
+from tests.model.app import Mood, translated
 from tests.model.damages import BAD_VALUE
 from tests.model.writes import Write
 
@@ -52,6 +52,7 @@ class End(Protocol):
     """The client end of a link."""
 
     has_started: bool
+    socket_token: str | None
 
     def receive_opened(self, link: Link) -> None: ...
 
@@ -201,7 +202,7 @@ class Network:
         if self.manner == "refuse":
             self._leave_client(link, None)
         else:
-            link.session = self._backend.open(link.shard, GOOD_TOKEN if self.manner == "accept" else "old")
+            link.session = self._backend.open(link.shard, link.end.socket_token if self.manner == "accept" else "old")
             link.end.receive_opened(link)
         return True
 

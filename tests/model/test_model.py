@@ -13,9 +13,11 @@ from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.model.machine import RUN, Schedules, Steps, WritingSchedules
+from tests.model.shape_machine import ShapeSchedules
 
 READING_EACH = 2
 WRITING_EACH = 2
+SHAPES_EACH = 1
 """Schedules for each example of the profile: hundreds by default, thousands in the long one."""
 
 STEPS = 64
@@ -29,8 +31,11 @@ def run_schedules(request: pytest.FixtureRequest, record_property: Any) -> Calla
     def run(machine: type[Steps], each: int) -> None:
         RUN.clear()
         schedules = each * settings.default.max_examples
+        # By default the same schedules every time, so that a change is judged by what it changes; the long run is free.
+        is_free = settings.default.max_examples > settings.get_profile("default").max_examples
+        drawn = settings(max_examples=schedules, stateful_step_count=STEPS, derandomize=not is_free, database=None)
         try:
-            run_state_machine_as_test(machine, settings=settings(max_examples=schedules, stateful_step_count=STEPS))
+            run_state_machine_as_test(machine, settings=drawn)
         finally:
             record_property("model", dict(RUN))
             if hasattr(request.config, "cache"):
@@ -49,3 +54,9 @@ def test_model_under_random_schedules_shows_the_truth_after_quiescence(run_sched
 def test_model_under_random_writes_settles_each_once_and_leaves_no_layer(run_schedules: Callable[..., None]):
     """Each write is applied exactly once, in its order and for its author, or rejected and reported."""
     run_schedules(WritingSchedules, WRITING_EACH)
+
+
+@pytest.mark.timeout(7200)
+def test_model_under_random_pokes_holds_the_rows_that_belong(run_schedules: Callable[..., None]):
+    """The rows of each shape are at every step those of one moment of the server, and of the latest in the end."""
+    run_schedules(ShapeSchedules, SHAPES_EACH)

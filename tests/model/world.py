@@ -16,6 +16,7 @@ from typing import Any, TypeAlias, TypeVar
 import orjson
 
 from lunora_rx.core.connection import Open
+from lunora_rx.core.session import Session
 from lunora_rx.core.snapshot import SnapshotStatus, Status
 from lunora_rx.devserver import Backend
 from lunora_rx.protocol import dumps
@@ -27,6 +28,7 @@ from tests.model.disk import Disk
 from tests.model.history import FAILED, History
 from tests.model.ledger import Ledger
 from tests.model.network import Damaged, Direction, Garbling, Link, Manner, Network, Request, Witness
+from tests.model.shape_steps import ShapeSteps
 from tests.model.writes import Patch, Write
 
 T = TypeVar("T")
@@ -43,7 +45,11 @@ _UNTIL_NEXT_OPEN = ("error", "complete")
 
 
 class World:
-    """Clients, network, server, and the story of the server's values."""
+    """Clients, network, server, and the story of the server's values.
+
+    Attributes:
+        shapes: The steps that concern shapes.
+    """
 
     def __init__(
         self,
@@ -58,15 +64,17 @@ class World:
         self.traffic: Counter[str] = Counter()
         self.mood = Mood()
         self.ledger = Ledger(self.mood)
-        app = model_app(self.mood, change_retention=change_retention, queued_bytes=queued_bytes)
-        self.backend = Backend(app, clock=lambda: 1000.0 + self.now, new_id=lambda: f"id{next(numbers)}")
-        self.history = History(app, self.backend)
+        self.app = model_app(self.mood, change_retention=change_retention, queued_bytes=queued_bytes)
+        self.backend = Backend(self.app, clock=lambda: 1000.0 + self.now, new_id=lambda: f"id{next(numbers)}")
+        self.history = History(self.app, self.backend)
         self.network = Network(self.backend, self.mood, self.traffic, frame_limit)
         self.frame_limit = frame_limit
+        self.queued_bytes = queued_bytes
         self.settings = list(clients)
         self.versions = [1] * len(clients)
         self.disks = [Disk() if each.is_durable else None for each in clients]
         self.clients = [self._new_client(number) for number in range(len(clients))]
+        self.shapes = ShapeSteps(self)
         self._tokens = itertools.count(1)
         for shard in SHARDS:
             self.history.watch(shard)
@@ -233,6 +241,20 @@ class World:
         """A client gets a new token, so that its sockets are opened anew."""
         _chosen(self.clients, client).restart_sockets()
 
+    def use_socket_token(self, client: int, user: str | None) -> None:
+        """A client's sockets open as somebody from now on."""
+        _chosen(self.clients, client).use_socket_token(user)
+
+    def start_stream(self, client: int, path: str, count: int, shard: str = "") -> None:
+        """A client follows a procedure."""
+        _chosen(self.clients, client).start_stream(path, count, shard)
+
+    def cancel_stream(self, client: int, which: int) -> None:
+        """A client follows a procedure no more."""
+        chosen = _chosen(self.clients, client)
+        if chosen.streams.views:
+            chosen.cancel_stream(_chosen(list(chosen.streams.views), which))
+
     def replace_client(self, client: int) -> None:
         """A client is closed, and another one takes its place, with the same disk."""
         number = client % len(self.clients)
@@ -355,6 +377,7 @@ class World:
 
     def restart_server(self) -> None:
         """The server starts again with the same rows and a new epoch."""
+        self._excuse_streams("STREAM_INTERRUPTED")
         self.backend.begin_epoch()
         self._note()
 
@@ -365,9 +388,20 @@ class World:
 
     def lose_everything(self) -> None:
         """The server starts again with nothing."""
+        self._excuse_streams("STREAM_INTERRUPTED")
         self.backend.erase()
         self.ledger.forget()
         self._note()
+
+    def forget_streams(self) -> None:
+        """The server forgets what its procedures have given."""
+        self._excuse_streams("STREAM_INTERRUPTED")
+        self.backend.forget_streams()
+
+    def spoil_chunks(self, count: int) -> None:
+        """The next chunks of the server cannot be read."""
+        self.app.faults.spoil_chunks(count)
+        self.traffic["chunks to be spoilt"] += count
 
     def be_busy(self, count: int) -> None:
         """The server tells the next few mutations to come again."""
@@ -408,6 +442,8 @@ class World:
         for _ in range(4):
             if self._release_held_writes():
                 self._come_to_rest()
+        if self.shapes.nudge_what_was_harmed():
+            self._come_to_rest()
         if self._reopen_what_needs_it():
             self._come_to_rest()
         if self._refresh_what_was_left_out():
@@ -445,6 +481,10 @@ class World:
             if client.disk is not None and not client.disk.is_slow:
                 moved |= client.use_disk()
         return moved
+
+    def _excuse_streams(self, code: str) -> None:
+        for client in self.clients:
+            client.streams.excuse(code)
 
     def _on_request(self, request: int, step: Callable[[Request], object]) -> None:
         if self.network.requests:
@@ -507,6 +547,7 @@ class World:
 
     def _heal(self) -> None:
         self.network.heal()
+        self.shapes.heal()
         self.mood.revoked.clear()
         self.mood.busy_for = 0
         for client in self.clients:
@@ -561,7 +602,9 @@ class World:
                     unrest.append(f"{name} is {session.connection.state}")
                 elif not session._pacing.is_done:
                     unrest.append(f"{name} still paces")
-                elif session.shard and not session.subscriptions and not client.core.writes.needs_shard(session.shard):
+                elif session.streams.is_needed:
+                    unrest.append(f"{name} still streams")
+                elif session.shard and not _is_used(client, session):
                     unrest.append(f"{name} is idle")
             if client.core.writes.deadline < inf:
                 unrest.append(f"{client.name} will retry")
@@ -578,6 +621,8 @@ class World:
     def _needs_open(self, link: Link) -> bool:
         client = link.end
         assert isinstance(client, Client)
+        if self.shapes.needs_open(link):
+            return True
         ids = {client.subscription(key).id for key, view in client.views.items() if view.shard == link.shard}
         return any(_harm_to(link, each) for each in ids)
 
@@ -605,8 +650,10 @@ class World:
             assert client.core.status is expected, f"{client.name} is {client.core.status}"
             for key, view in client.views.items():
                 self._check_view(client, key, view)
+            assert not client.streams.views, f"{client.name} never hears of the end of {client.streams.views}"
             assert not client.pending, f"{client.name} still has {client.pending} writes"
             assert client.disk is None or not client.disk.records, f"{client.name} leaves {client.disk.records}"
+        self.shapes.check()
         for shard in SHARDS:
             self._check_sockets(shard)
             self._check_writes(shard)
@@ -637,6 +684,7 @@ class World:
             session = link.end.core.sessions[shard]
             assert link.end.links[shard] is link
             assert session._unsubscribes == [], "an unsubscribe was never sent"
+            assert not list(link.session._streams), "a stream goes on that nobody follows"
             subscriptions, there = list(session.subscriptions), link.session.subscription_count
             sent = sum(not each.is_oversized for each in subscriptions)
             assert sent <= there <= len(subscriptions), f"{link.end.name} sent {sent}, the server has {there}"
@@ -648,6 +696,10 @@ class World:
 
 def _chosen(things: Sequence[T], which: int) -> T:
     return things[which % len(things)]
+
+
+def _is_used(client: Client, session: Session) -> bool:
+    return bool(session.subscriptions) or session.shapes.is_needed or client.core.writes.needs_shard(session.shard)
 
 
 def _is_too_large(view: View) -> bool:
