@@ -14,7 +14,7 @@ import os
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from math import inf
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from lunora_rx.core.calls import HttpRequest
 from lunora_rx.core.events import CloseSocket, FrameIgnored, OpenSocket
@@ -31,6 +31,8 @@ from lunora_rx.protocol.http_stream import stream_headers
 from lunora_rx.protocol.rpc import RpcCall
 from lunora_rx.protocol.sse import StreamNews
 from lunora_rx.streaming import DEFAULT_LIMITS, StreamLimits, read_stream
+
+R = TypeVar("R")
 
 TokenProvider: TypeAlias = str | Callable[[], str | Awaitable[str | None] | None] | None
 
@@ -220,14 +222,11 @@ class Driver:
 
     def connect(self, shard: str) -> None:
         """Open the shard's socket unless it is open or opening."""
-        self.core.connect(shard, self._now())
-        self._drain()
+        self._apply(lambda now: self.core.connect(shard, now))
 
     def subscribe(self, key: str, function_path: str, args: Any, shard: str) -> Snapshot[Any]:
         """Ask for a live query."""
-        snapshot = self.core.subscribe(key, function_path, args, shard, self._now())
-        self._drain()
-        return snapshot
+        return self._apply(lambda now: self.core.subscribe(key, function_path, args, shard, now))
 
     def show_preloaded(self, preload: Preload, shard: str) -> None:
         """Let a live query that shows nothing yet show a preloaded value."""
@@ -236,14 +235,11 @@ class Driver:
 
     def unsubscribe(self, key: str, shard: str) -> None:
         """Give one request for a live query up; nothing after the end of the client."""
-        if not self._is_closed:
-            self.core.unsubscribe(key, shard, self._now())
-            self._drain()
+        self._apply_unless_closed(lambda now: self.core.unsubscribe(key, shard, now))
 
     def refresh(self, key: str, shard: str) -> None:
         """Ask for a live query's whole value again."""
-        self.core.refresh(key, shard, self._now())
-        self._drain()
+        self._apply(lambda now: self.core.refresh(key, shard, now))
 
     def join_topic(self, topic: str, shard: str) -> None:
         """Listen to whispers of a topic."""
@@ -251,8 +247,7 @@ class Driver:
 
     def leave_topic(self, topic: str, shard: str) -> None:
         """Listen no more; nothing after the end of the client."""
-        if not self._is_closed:
-            self._apply(lambda now: self.core.leave_topic(topic, shard, now))
+        self._apply_unless_closed(lambda now: self.core.leave_topic(topic, shard, now))
 
     def whisper(self, topic: str, data: Any, shard: str) -> None:
         """Tell the others of a topic something, if the socket is open."""
@@ -260,36 +255,27 @@ class Driver:
 
     def subscribe_shape(self, name: str, args: Any, shard: str) -> str:
         """Ask for a shape; its events bear the id returned."""
-        shape_id = self.core.subscribe_shape(name, args, shard, self._now())
-        self._drain()
-        return shape_id
+        return self._apply(lambda now: self.core.subscribe_shape(name, args, shard, now))
 
     def unsubscribe_shape(self, shape_id: str, shard: str) -> None:
         """Give a shape up; nothing after the end of the client."""
-        if not self._is_closed:
-            self._apply(lambda now: self.core.unsubscribe_shape(shape_id, shard, now))
+        self._apply_unless_closed(lambda now: self.core.unsubscribe_shape(shape_id, shard, now))
 
     def start_stream(self, function_path: str, args: Any, shard: str, *, durable: bool) -> str:
         """Start a procedure; the stream's events bear the id returned."""
-        stream_id = self.core.start_stream(function_path, args, shard, self._now(), durable=durable)
-        self._drain()
-        return stream_id
+        return self._apply(lambda now: self.core.start_stream(function_path, args, shard, now, durable=durable))
 
     def cancel_stream(self, stream_id: str, shard: str) -> None:
         """Follow a stream no more; nothing after the end of the client."""
-        if not self._is_closed:
-            self._apply(lambda now: self.core.cancel_stream(stream_id, shard, now))
+        self._apply_unless_closed(lambda now: self.core.cancel_stream(stream_id, shard, now))
 
     def hold_context(self, context: Any, shard: str) -> int:
         """Say this of ourselves until it is released; return its number."""
-        number = self.core.hold_context(context, shard, self._now())
-        self._drain()
-        return number
+        return self._apply(lambda now: self.core.hold_context(context, shard, now))
 
     def release_context(self, number: int, shard: str) -> None:
         """Say it no more; nothing after the end of the client."""
-        if not self._is_closed:
-            self._apply(lambda now: self.core.release_context(number, shard, now))
+        self._apply_unless_closed(lambda now: self.core.release_context(number, shard, now))
 
     def call(self, call: RpcCall, *, timeout: float) -> int:
         """Make a call; its outcome comes as an event with the number returned."""
@@ -315,8 +301,7 @@ class Driver:
 
     def mutate(self, composition: Composition) -> None:
         """Take on a write; what becomes of it comes as events with its ``mutation_id``."""
-        self.core.mutate(composition, self._now())
-        self._drain()
+        self._apply(lambda now: self.core.mutate(composition, now))
 
     def cancel_mutation(self, mutation_id: str) -> bool:
         """Withdraw a write that was not sent yet; tells whether that was still possible."""
@@ -364,8 +349,7 @@ class Driver:
         self.check_loop("aclose()")
         if self._ending is None:
             self._is_closed = True
-            persistence = self.persistence
-            is_loading = persistence is not None and self._loop is not None and not persistence.has_loaded.is_set()
+            is_loading = self.persistence is not None and self.persistence.is_loading
             if is_loading:
                 self._cancel_network()
             else:
@@ -402,9 +386,14 @@ class Driver:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.persistence.has_loaded.wait(), CLOSE_TIMEOUT)
 
-    def _apply(self, change: Callable[[float], object]) -> None:
-        change(self._now())
+    def _apply(self, change: Callable[[float], R]) -> R:
+        result = change(self._now())
         self._drain()
+        return result
+
+    def _apply_unless_closed(self, change: Callable[[float], object]) -> None:
+        if not self._is_closed:
+            self._apply(change)
 
     def _now(self) -> float:
         assert self._loop is not None, "enter() comes first"

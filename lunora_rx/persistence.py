@@ -32,7 +32,7 @@ from lunora_rx.interfaces import CacheStore, StorageThread
 
 Thread: TypeAlias = StorageThread[QueuedMutation, CachedRead]
 OpenStorage: TypeAlias = Callable[[Callable[..., object], Callable[[], object]], Thread]
-Apply: TypeAlias = Callable[[Callable[[float], object]], None]
+Apply: TypeAlias = Callable[[Callable[[float], object]], object]
 
 START_TIMEOUT = 10.0
 CLOSE_TIMEOUT = 5.0
@@ -86,6 +86,11 @@ class Persistence:
         self._is_over = self._has_begun = self._clears_at_start = False
         self.has_started = asyncio.Event()
         self.has_loaded = asyncio.Event()
+
+    @property
+    def is_loading(self) -> bool:
+        """Whether the queue is being read."""
+        return self._has_begun and not self.has_loaded.is_set()
 
     @property
     def handlers(self) -> dict[type, Callable[[Any], None]]:

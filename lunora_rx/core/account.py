@@ -142,7 +142,6 @@ class Account:
         identity, change = replace(self.identity, is_resolving=False), IdentityChange.NOTHING
         if heard.subject is not UNDEFINED:
             identity, change = learn_subject(identity, heard.subject)
-        if heard.subject is not UNDEFINED:
             self._dispute(identity)
         self._adopt(identity, change, now)
         self._emit(UserHeard(heard.result))

@@ -6,7 +6,6 @@ Source: ``docs/protocol.md``, section "Shapes and pokes".
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,6 +21,7 @@ from lunora_rx.errors import LunoraError
 from lunora_rx.protocol.values import UNDEFINED
 from lunora_rx.rx.interop import FirstValue, ObservableIterator, observable_to_aiter
 from lunora_rx.rx.observers import Observers, OnError
+from lunora_rx.rx.subject import Turns
 
 __all__ = ["Requests", "RowChanges", "RowOp", "Shape", "Shapes"]
 
@@ -78,8 +78,7 @@ class RowsSubject(Generic[T]):
         self._has_rows = False
         self._list: list[T] | None = None
         self._changed_at: float | None = None
-        self._queue: deque[ShapeEvent] = deque()
-        self._is_draining = False
+        self._turns: Turns[ShapeEvent] = Turns(self._show)
 
     @property
     def value(self) -> Any:
@@ -106,31 +105,17 @@ class RowsSubject(Generic[T]):
 
     def publish(self, event: ShapeEvent) -> None:
         """Show what an event tells; one that comes during a delivery waits for its turn."""
-        self._queue.append(event)
-        if not self._is_draining:
-            self._drain()
+        self._turns.take(event)
 
     def attach(
         self, observers: Observers[Any], observer: abc.ObserverBase[Any], shown: Callable[[], Any]
     ) -> Callable[[], None]:
         """Let an observer watch, what is ``shown`` first unless that is ``UNDEFINED``; return what removes it."""
-        detach = observers.attach(observer)
-        present = shown()
-        if present is UNDEFINED:
-            return detach
-        # What is published while the observer looks at the present state comes after it: neither lost nor before.
-        was_draining, self._is_draining = self._is_draining, True
-        try:
-            observers.replay(observer, present)
-        finally:
-            self._is_draining = was_draining
-        if not was_draining:
-            self._drain()
-        return detach
+        return self._turns.attach(observers, observer, shown())
 
     def forget(self) -> None:
         """Forget what was shown, and what has yet to be: nobody watches any more."""
-        self._queue.clear()
+        self._turns.waiting.clear()
         self.rows.clear()
         self.status, self._error = SnapshotStatus.PENDING, None
         self._has_rows, self._list, self._changed_at = False, None, None
@@ -139,14 +124,6 @@ class RowsSubject(Generic[T]):
         """Complete everybody."""
         for observers in (self.lists, self.changes, self.snapshots):
             observers.complete()
-
-    def _drain(self) -> None:
-        self._is_draining = True
-        try:
-            while self._queue:
-                self._show(self._queue.popleft())
-        finally:
-            self._is_draining = False
 
     def _show(self, event: ShapeEvent) -> None:
         # All who are told are known before the first is: whoever attaches meanwhile is shown the new state already.

@@ -25,6 +25,59 @@ T = TypeVar("T")
 QueryEvent = ValueChanged | SnapshotChanged | QueryFailed
 
 
+class Turns(Generic[T]):
+    """Deals with one thing at a time: what comes meanwhile waits for its turn, in order.
+
+    Args:
+        deal: Does it.
+    """
+
+    __slots__ = ("_deal", "_is_busy", "waiting")
+
+    def __init__(self, deal: Callable[[T], None]) -> None:
+        self.waiting: deque[T] = deque()
+        self._deal = deal
+        self._is_busy = False
+
+    def take(self, thing: T) -> None:
+        """Deal with something, now or when its turn has come."""
+        if self._is_busy:
+            self.waiting.append(thing)
+            return
+        self._is_busy = True
+        try:
+            self._deal(thing)
+        finally:
+            self._is_busy = False
+        if self.waiting:
+            self._go_on()
+
+    def attach(self, observers: Observers[Any], observer: abc.ObserverBase[Any], present: Any) -> Callable[[], None]:
+        """Add an observer, tell it what is shown unless that is ``UNDEFINED``, and return what removes it.
+
+        What comes while it looks at the present state comes after it: neither lost nor before.
+        """
+        detach = observers.attach(observer)
+        if present is UNDEFINED:
+            return detach
+        was_busy, self._is_busy = self._is_busy, True
+        try:
+            observers.replay(observer, present)
+        finally:
+            self._is_busy = was_busy
+        if not was_busy:
+            self._go_on()
+        return detach
+
+    def _go_on(self) -> None:
+        self._is_busy = True
+        try:
+            while self.waiting:
+                self._deal(self.waiting.popleft())
+        finally:
+            self._is_busy = False
+
+
 class SnapshotSubject(Generic[T]):
     """What one live query shows, with all who watch it.
 
@@ -38,8 +91,9 @@ class SnapshotSubject(Generic[T]):
         self.value: Any = UNDEFINED
         self._latest: QueryEvent = SnapshotChanged("", Snapshot())
         self._changed_at: float | None = None
-        self._queue: deque[QueryEvent] = deque()
-        self._is_draining = False
+        self._turns: Turns[QueryEvent] = Turns(self._show)
+        # Not a method of its own: a frame more a call would be one a frame.
+        self.publish = self._turns.take
 
     @property
     def snapshot(self) -> Snapshot[T]:
@@ -52,54 +106,19 @@ class SnapshotSubject(Generic[T]):
             return Snapshot(SnapshotStatus.LIVE, value, None, latest.cursor, latest.pending_layers, updated_at)
         return replace(latest.snapshot, updated_at=updated_at)
 
-    def publish(self, event: QueryEvent) -> None:
-        """Show what an event tells; one that comes during a delivery waits for its turn."""
-        if self._is_draining:
-            self._queue.append(event)
-            return
-        self._is_draining = True
-        try:
-            self._show(event)
-        finally:
-            self._is_draining = False
-        if self._queue:
-            self._drain()
-
     def attach_values(self, observer: abc.ObserverBase[T], *, resilient: bool = False) -> Callable[[], None]:
         """Let an observer watch the values, the present one first; return what removes it."""
         observers = self.resilient if resilient else self.values
-        return self._attach(observers, observer, self.value)
+        return self._turns.attach(observers, observer, self.value)
 
     def attach_snapshots(self, observer: abc.ObserverBase[Snapshot[T]]) -> Callable[[], None]:
         """Let an observer watch the snapshots, the present one first; return what removes it."""
-        return self._attach(self.snapshots, observer, self.snapshot)
+        return self._turns.attach(self.snapshots, observer, self.snapshot)
 
     def complete(self) -> None:
         """Complete everybody."""
         for observers in (self.values, self.resilient, self.snapshots):
             observers.complete()
-
-    def _attach(self, observers: Observers[Any], observer: abc.ObserverBase[Any], shown: Any) -> Callable[[], None]:
-        detach = observers.attach(observer)
-        if shown is UNDEFINED:
-            return detach
-        # What is published while the observer looks at the present state comes after it: neither lost nor before.
-        was_draining, self._is_draining = self._is_draining, True
-        try:
-            observers.replay(observer, shown)
-        finally:
-            self._is_draining = was_draining
-        if not was_draining:
-            self._drain()
-        return detach
-
-    def _drain(self) -> None:
-        self._is_draining = True
-        try:
-            while self._queue:
-                self._show(self._queue.popleft())
-        finally:
-            self._is_draining = False
 
     def _show(self, event: QueryEvent) -> None:
         if type(event) is ValueChanged and not self.snapshots and not self.resilient:
@@ -132,8 +151,7 @@ class Latest(Observable[T]):
         super().__init__()
         self._value = value
         self._observers: Observers[T] = Observers(report)
-        self._queue: deque[T] = deque()
-        self._is_draining = False
+        self._turns: Turns[T] = Turns(self._show)
         self._is_completed = False
 
     @property
@@ -143,25 +161,18 @@ class Latest(Observable[T]):
 
     def set(self, value: T) -> None:
         """Change the value; an equal one is not published."""
-        if value == (self._queue[-1] if self._queue else self._value):
-            return
-        self._queue.append(value)
-        if not self._is_draining:
-            self._drain()
+        waiting = self._turns.waiting
+        if value != (waiting[-1] if waiting else self._value):
+            self._turns.take(value)
 
     def complete(self) -> None:
         """Let go of all observers; later ones get the last value and the end."""
         self._is_completed = True
         self._observers.complete()
 
-    def _drain(self) -> None:
-        self._is_draining = True
-        try:
-            while self._queue:
-                self._value = self._queue.popleft()
-                self._observers.next(self._value)
-        finally:
-            self._is_draining = False
+    def _show(self, value: T) -> None:
+        self._value = value
+        self._observers.next(value)
 
     def _subscribe_core(
         self, observer: abc.ObserverBase[T], scheduler: abc.SchedulerBase | None = None
@@ -170,15 +181,7 @@ class Latest(Observable[T]):
             self._observers.replay(observer, self._value)
             self._observers.finish(observer)
             return Disposable()
-        handle = Disposable(self._observers.attach(observer))
-        was_draining, self._is_draining = self._is_draining, True
-        try:
-            self._observers.replay(observer, self._value)
-        finally:
-            self._is_draining = was_draining
-        if not was_draining:
-            self._drain()
-        return handle
+        return Disposable(self._turns.attach(self._observers, observer, self._value))
 
 
 class Signal(Observable[T]):

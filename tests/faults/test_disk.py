@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,36 +19,14 @@ from tests.faults.customer import PATIENCE, phases_of, until
 from tests.faults.proxy import Way
 from tests.faults.rows import ADA, ADA_2, BOB
 from tests.faults.shop import left_behind
-from tests.storage.disk import needs_root
+from tests.storage.disk import fill, mounted, needs_root, remount
 
 
 @pytest.fixture
 def small_disk(tmp_path) -> Iterator[Path]:
     """A file system of three megabytes."""
-    place = tmp_path / "small"
-    place.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(place)], capture_output=True, text=True
-    )
-    if mounted.returncode:
-        pytest.skip(f"cannot mount a tmpfs: {mounted.stderr.strip()}")
-    yield place
-    subprocess.run(["umount", "--lazy", str(place)], check=True)
-
-
-def remount(place: Path, options: str) -> None:
-    subprocess.run(["mount", "-o", f"remount,{options}", str(place)], check=True)
-
-
-def fill(place: Path) -> None:
-    """Leave not a byte free."""
-    with open(place / "ballast", "ab", buffering=0) as file:
-        for size in (2**16, 2**12, 1):
-            try:
-                while file.write(b"x" * size):
-                    pass
-            except OSError:
-                continue
+    with mounted(tmp_path / "small") as place:
+        yield place
 
 
 class BrokenDisk(MemoryQueue):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import subprocess
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -78,3 +79,31 @@ def execute(path: Path, statement: str, *values: object) -> None:
 
 def _fail(error: StorageError) -> None:
     raise error
+
+
+@contextmanager
+def mounted(place: Path) -> Iterator[Path]:
+    """Have a file system of three megabytes in a place; skips the test where that may not be."""
+    place.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(place)], capture_output=True, text=True
+    )
+    if mounted.returncode:
+        pytest.skip(f"cannot mount a tmpfs: {mounted.stderr.strip()}")
+    yield place
+    subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+def remount(place: Path, options: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,{options}", str(place)], check=True)
+
+
+def fill(place: Path) -> None:
+    """Leave not a byte free."""
+    with open(place / "ballast", "ab", buffering=0) as file:
+        for size in (2**16, 2**12, 1):
+            try:
+                while file.write(b"x" * size):
+                    pass
+            except OSError:
+                continue

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from lunora_rx.storage.bundle import open_directory
 from lunora_rx.storage.disk_store import DiskQueue
 from lunora_rx.storage.recovery import RecoveringQueue
 from lunora_rx.testing import a_cached_read
-from tests.storage.disk import Reports, ids, needs_root, opened, record
+from tests.storage.disk import Reports, fill, ids, mounted, needs_root, opened, record, remount
 
 pytestmark = needs_root
 
@@ -22,30 +21,8 @@ pytestmark = needs_root
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of three megabytes."""
-    place = tmp_path / "small"
-    place.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(place)], capture_output=True, text=True
-    )
-    if mounted.returncode:
-        pytest.skip(f"cannot mount a tmpfs: {mounted.stderr.strip()}")
-    yield place
-    subprocess.run(["umount", "--lazy", str(place)], check=True)
-
-
-def remount(place: Path, options: str) -> None:
-    subprocess.run(["mount", "-o", f"remount,{options}", str(place)], check=True)
-
-
-def fill(place: Path) -> None:
-    """Leave not a byte free."""
-    with open(place / "ballast", "ab", buffering=0) as file:
-        for size in (2**16, 2**12, 1):
-            try:
-                while file.write(b"x" * size):
-                    pass
-            except OSError:
-                continue
+    with mounted(tmp_path / "small") as place:
+        yield place
 
 
 def test_full_disk_keeps_writes_and_verdicts_in_memory_until_there_is_space(small_disk):
