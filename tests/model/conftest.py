@@ -1,8 +1,27 @@
-"""Prints how much the model has run; the same is in the cache under ``model/<machine>``."""
+"""Worlds for tests, and how much the model has run; the same is in the cache under ``model/<machine>``."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 import pytest
+
+from tests.model.client import ClientSettings
+from tests.model.world import World
+
+
+@pytest.fixture
+def new_world() -> Iterator[Callable[..., World]]:
+    """Makes worlds, and ends them."""
+    worlds: list[World] = []
+
+    def make(*clients: ClientSettings, **options: int) -> World:
+        worlds.append(World(clients or (ClientSettings(),), **options))
+        return worlds[-1]
+
+    yield make
+    for world in worlds:
+        world.close()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -16,7 +16,7 @@ from lunora_rx.errors import CodecError
 from lunora_rx.protocol.frames import PokeEnd
 from tests.model.shape_machine import ShapeSchedules
 from tests.model.streams import DURABLE
-from tests.model.test_broken import SEARCH, Breaking
+from tests.model.test_broken import SEARCH, Breaking, check_fails_with_it_only
 from tests.model.world import World
 
 SAME_EVERY_TIME = settings(SEARCH, derandomize=True)
@@ -229,14 +229,4 @@ def test_schedule_for_a_defect_of_shapes_or_streams_fails_with_it_only(
     breaking: Breaking, schedule: Callable[[World], None]
 ):
     """A defect that chance finds late is found by a schedule made for it, which passes without the defect."""
-    sound = World()
-    schedule(sound)
-    sound.settle()
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        breaking(monkeypatch)
-        broken = World()
-        with pytest.raises(AssertionError):  # noqa: PT012 - the defect may show at any step
-            schedule(broken)
-            broken.settle()
-    for world in (sound, broken):
-        world.backend.close()
+    check_fails_with_it_only(breaking, schedule)

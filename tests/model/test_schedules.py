@@ -2,28 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-
-import pytest
+from collections.abc import Callable
 
 from tests.model.client import ClientSettings, View
 from tests.model.world import World
 
 NewWorld = Callable[..., World]
-
-
-@pytest.fixture
-def new_world() -> Iterator[NewWorld]:
-    """Makes worlds, and ends them."""
-    worlds: list[World] = []
-
-    def make(*clients: ClientSettings, **options: int) -> World:
-        worlds.append(World(clients or (ClientSettings(),), **options))
-        return worlds[-1]
-
-    yield make
-    for world in worlds:
-        world.close()
 
 
 def test_settled_frames_that_overflow_the_queue_end_the_socket_and_nothing_else(new_world: NewWorld):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-
-import pytest
+from collections.abc import Callable
 
 from lunora_rx.core.snapshot import SnapshotStatus
 from tests.model.client import ClientSettings
@@ -13,20 +11,6 @@ from tests.model.streams import DURABLE, EPHEMERAL
 from tests.model.world import World
 
 NewWorld = Callable[..., World]
-
-
-@pytest.fixture
-def new_world() -> Iterator[NewWorld]:
-    """Makes worlds, and ends them."""
-    worlds: list[World] = []
-
-    def make(*clients: ClientSettings, **options: int) -> World:
-        worlds.append(World(clients or (ClientSettings(),), **options))
-        return worlds[-1]
-
-    yield make
-    for world in worlds:
-        world.close()
 
 
 def test_poke_cut_off_before_its_end_shows_nothing_and_is_made_good(new_world: NewWorld):
