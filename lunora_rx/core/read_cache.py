@@ -215,7 +215,9 @@ class ReadCache:
             del dirty[next(iter(dirty))]
 
     def _fresh(self, key: str, result: Result, fingerprint: str | None, credential: str | None) -> FreshRead:
-        return FreshRead(key, result.base, fingerprint, credential, result.cursor, result.epoch, self._version)
+        # A polled value has no place in the history: the next process asks for the whole of it.
+        position = (result.cursor, result.epoch) if result.anchor is UNDEFINED else (None, None)
+        return FreshRead(key, result.base, fingerprint, credential, *position, self._version)
 
     def _is_stale(self, entry: CachedRead) -> bool:
         return self._version is not None and entry.version != self._version

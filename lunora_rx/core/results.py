@@ -57,9 +57,23 @@ class Result:
         error: Why the query failed, or ``None``.
         layers: Our own pending changes over the base, oldest first.
         is_behind: Whether a frame was missed, so that deltas must wait for a whole value.
+        anchor: The value at ``cursor``, while ``base`` is a later one that came by polling, and so without a cursor
+            of its own; ``UNDEFINED`` while they are one. What a socket resumes is the anchor: from there on the
+            server counts, and a row that came and went meanwhile is in the polled value alone.
     """
 
-    __slots__ = ("base", "cursor", "epoch", "error", "is_behind", "last_mutation_id", "layers", "shown", "status")
+    __slots__ = (
+        "anchor",
+        "base",
+        "cursor",
+        "epoch",
+        "error",
+        "is_behind",
+        "last_mutation_id",
+        "layers",
+        "shown",
+        "status",
+    )
 
     def __init__(self) -> None:
         self.base: Any = UNDEFINED
@@ -70,6 +84,7 @@ class Result:
         self.status = SnapshotStatus.PENDING
         self.error: LunoraError | None = None
         self.is_behind = False
+        self.anchor: Any = UNDEFINED
         self.layers: tuple[Layer, ...] = ()
 
     @property
@@ -117,6 +132,8 @@ class Result:
         cursor, epoch, mutation = _position(frame)
         if self.is_behind or self.base is UNDEFINED:
             return Change.NOTHING
+        if self.anchor is not UNDEFINED:
+            return self._accept(self.anchor, cursor, epoch, mutation if frame["type"] == "settled" else None)
         self.cursor = self.cursor if cursor is None else cursor
         self.epoch = self.epoch if epoch is None else epoch
         if frame["type"] == "settled" and mutation is not None:
@@ -138,6 +155,7 @@ class Result:
     def forget_position(self) -> None:
         """Forget where the value stands, so that the next subscribe frame asks for the whole of it."""
         self.cursor = self.epoch = None
+        self.anchor = UNDEFINED
 
     def go_stale(self) -> Change:
         """Note that the socket is gone; a shown value stays."""
@@ -148,7 +166,7 @@ class Result:
 
     def seed(self, base: Any, cursor: int | None, epoch: str | int | None) -> None:
         """Show a value of an earlier process until the server gives one; the next subscribe resumes from it."""
-        self.base, self.cursor, self.epoch = base, cursor, epoch
+        self.base, self.anchor, self.cursor, self.epoch = base, UNDEFINED, cursor, epoch
         self.status, self.error = SnapshotStatus.STALE, None
         self.layers = without_reached(self.layers, cursor)
         self._show(fold(base, self.layers))
@@ -173,9 +191,11 @@ class Result:
         ``acknowledged`` counts the acknowledgements before the poll began: it holds those writes.
         """
         is_behind, pending = self.is_behind, len(self.layers)
+        has_anchor = self.cursor is not None and self.anchor is UNDEFINED
+        anchor = self.base if has_anchor else self.anchor
         self.layers = without_acknowledged(self.layers, acknowledged)
         change = self._accept(base, None, None, None)
-        self.is_behind = is_behind
+        self.is_behind, self.anchor = is_behind, anchor
         return Change.STATUS if change is Change.NOTHING and len(self.layers) < pending else change
 
     def confirm(self, layer: Layer, cursor: int | None, mark: int = 0) -> Change:
@@ -217,11 +237,17 @@ class Result:
         if self.base is UNDEFINED:
             # Servers that broadcast send a row change before any base: it is shown as it is, and is no place to resume.
             return self._accept(delta, None, None, mutation)
-        base = merge_delta(self.base, delta)
-        return self._fall_behind() if base is UNMERGEABLE else self._accept(base, cursor, epoch, mutation)
+        base = merge_delta(self.base if self.anchor is UNDEFINED else self.anchor, delta)
+        if base is UNMERGEABLE:
+            return self._fall_behind()
+        if self.anchor is not UNDEFINED and cursor is None:
+            # More of the run is to come: on its way from the anchor it would show what was long ago.
+            self.anchor = base
+            return Change.NOTHING
+        return self._accept(base, cursor, epoch, mutation)
 
     def _accept(self, base: Any, cursor: int | None, epoch: str | int | None, mutation: int | None) -> Change:
-        self.base, self.is_behind = base, False
+        self.base, self.anchor, self.is_behind = base, UNDEFINED, False
         layers = self.layers
         if layers and epoch is not None and self.epoch is not None and epoch != self.epoch:
             # Positions of another history: what was committed there is in this base, or nowhere any more.

@@ -380,6 +380,54 @@ def test_poll_replaces_the_base_and_leaves_the_position():
     assert result.resume_position == (5, "e")
 
 
+def polled() -> Result:
+    """Return a result that stood at [a] at cursor 5, and shows by polling a row that came since."""
+    result = held([{"_id": "a"}])
+    assert result.apply_poll([{"_id": "a"}, {"_id": "gone by now"}], 0) is Change.VALUE
+    return result
+
+
+def test_resume_after_a_poll_shows_what_the_server_resumes():
+    """A row that came and went is in the polled value alone: nothing has changed since the cursor."""
+    result = polled()
+    assert apply(result, "resume", cursor=9) is Change.VALUE
+    assert (result.shown, result.cursor, result.anchor) == ([{"_id": "a"}], 9, UNDEFINED)
+
+
+def test_run_after_a_poll_is_merged_where_the_server_counts_from():
+    """Its end is shown, and no step on the way there, which is older than the polled value."""
+    result = polled()
+    polled_rows = result.shown
+    row = {"_id": "b"}
+    assert apply(result, "delta", delta={**INSERT, "key": "b", "row": row}) is Change.NOTHING
+    assert result.shown is polled_rows
+    last = {"op": "delete", "key": "a", "table": "t"}
+    assert apply(result, "delta", delta=last, cursor=9) is Change.VALUE
+    assert (result.shown, result.cursor, result.resume_position) == ([row], 9, (9, "e"))
+
+
+def test_later_polls_keep_the_first_anchor():
+    """The cursor has not moved, and neither has the value that belongs to it."""
+    result = polled()
+    result.apply_poll([], 0)
+    assert result.anchor == [{"_id": "a"}]
+
+
+@pytest.mark.parametrize("frame", [{"data": [{"_id": "c"}], "cursor": 9}, {"delta": ["whole"], "cursor": 9}])
+def test_whole_value_after_a_poll_replaces_everything(frame):
+    """The server did not resume."""
+    result = polled()
+    apply(result, "data" if "data" in frame else "delta", **frame)
+    assert (result.base, result.anchor) == (frame.get("data") or frame["delta"], UNDEFINED)
+
+
+def test_forgotten_position_takes_the_anchor_along():
+    """What is asked for anew resumes from nowhere; the polled value stays on the screen."""
+    result = polled()
+    result.forget_position()
+    assert (result.anchor, result.resume_position, len(result.shown)) == (UNDEFINED, None, 2)
+
+
 def test_poll_of_what_had_no_value_gives_no_position():
     """There is nothing to resume from, and a failure before is over."""
     result = Result()

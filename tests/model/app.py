@@ -98,8 +98,9 @@ def translated(request: HttpRequest) -> HttpRequest:
     if all(call["functionPath"] != TOUCH for call in calls):
         return request
     for call in calls:
-        if call["functionPath"] == TOUCH:
-            mark = int(call.get("mutationId", request.headers.get(HEADER_MUTATION_ID))[1:])
+        mutation_id = call.get("mutationId", request.headers.get(HEADER_MUTATION_ID))
+        if call["functionPath"] == TOUCH and mutation_id is not None:
+            mark = int(mutation_id[1:])
             args = {"steps": [["put", call["args"]["id"], "a", 2]], "mark": mark}
             call.update(functionPath="rows:apply", args=args)
     return HttpRequest(request.path, request.headers, orjson.dumps(body))

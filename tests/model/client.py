@@ -12,11 +12,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from http import HTTPStatus
 from math import inf
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
 from lunora_rx.core.backoff import Backoff
+from lunora_rx.core.calls import HttpRequest
 from lunora_rx.core.connection import Timing
 from lunora_rx.core.events import (
     CloseSocket,
@@ -40,6 +41,7 @@ from lunora_rx.core.identity import KEEP, Gate, gate
 from lunora_rx.core.multiplexer import CoreOptions, Multiplexer
 from lunora_rx.core.optimistic import Layer, fold
 from lunora_rx.core.patches import Composition
+from lunora_rx.core.polling import Polling
 from lunora_rx.core.records import QueuedMutation
 from lunora_rx.core.shape_events import RowsChanged, ShapeFailed, ShapeMoved
 from lunora_rx.core.snapshot import SnapshotStatus
@@ -47,13 +49,13 @@ from lunora_rx.core.stream_events import StreamChunk, StreamEnded, StreamFailed
 from lunora_rx.core.subscriptions import Subscription
 from lunora_rx.core.writes import WriteOptions
 from lunora_rx.errors import LunoraError, TransportError
-from lunora_rx.protocol import UNDEFINED, encode_wire, subscription_key
+from lunora_rx.protocol import UNDEFINED, decode_wire, encode_wire, subscription_key
 from lunora_rx.protocol.rpc import Accepted, HttpReply
 from lunora_rx.protocol.values import Undefined
 from tests.model.app import GOOD_TOKEN, QUERIES, TOUCH, socket_token_of, user_of
 from tests.model.disk import Disk
 from tests.model.history import FAILED, History
-from tests.model.network import Link, Network, Request, mutation_ids_of, subscription_id_of
+from tests.model.network import Link, Network, Request, calls_of, mutation_ids_of, shard_of, subscription_id_of
 from tests.model.shape_views import ShapeViews
 from tests.model.streams import StreamViews
 from tests.model.writes import Author, ModelLayer, Write
@@ -70,6 +72,7 @@ class ClientSettings:
     is_durable: bool = False
     queue_limit: int = 1000
     has_cookies: bool = False
+    polls: bool = False
 
 
 @dataclass(eq=False)
@@ -97,6 +100,15 @@ class View:
     pending_layers: int = 0
     ordinal: int = -1
     is_mid_run: bool = False
+
+
+class Poll(NamedTuple):
+    """A question over HTTP: what is asked, which writes were acknowledged before, and by whom."""
+
+    shard: str
+    subscriptions: list[Any]
+    acknowledged: list[Write]
+    identity: Any
 
 
 class Client:
@@ -154,6 +166,7 @@ class Client:
                 timing=Timing(heartbeat_interval=settings.heartbeat_interval),
                 backoff=Backoff(jitter=settings.jitter),
                 linger=settings.linger,
+                polling=Polling() if settings.polls else None,
                 writes=WriteOptions(
                     queue_limit=settings.queue_limit,
                     is_durable=disk is not None,
@@ -175,6 +188,7 @@ class Client:
         self._history = history
         self._traffic = traffic
         self._requests: dict[int, Request] = {}
+        self._polls: dict[int, Poll] = {}
         self._reply_epoch: Any = None
         self._patching: dict[str, Write] = {}
 
@@ -369,6 +383,8 @@ class Client:
                 write.answered = None
         if self.is_crashed:
             return
+        if http_poll := self._polls.pop(request_id, None):
+            self._take_poll(request_id, http_poll, reply)
         self.core.receive_reply(request_id, reply, self.now)
         self.drain()
 
@@ -426,8 +442,10 @@ class Client:
             writes = [self.writes[mutation_id] for mutation_id in ids]
             for write in writes:
                 self._note_sent(write)
-            shard = writes[0].shard if writes else ""
+            shard = shard_of(http)
             self._requests[http.request_id] = self._network.request(self, shard, http, writes)
+            if not writes and http.body is not None:
+                self._note_poll(shard, http)
 
     def _note_sent(self, write: Write) -> None:
         assert write.is_open, f"write {write.mark} is sent, which has its verdict"
@@ -439,6 +457,30 @@ class Client:
         else:
             write.is_ordered = False
         write.was_sent = True
+
+    def _note_poll(self, shard: str, http: HttpRequest) -> None:
+        session = self.core.sessions.get(shard)
+        if session is None:  # asked for before anything could be sent, and given up since
+            return
+        asked = {
+            subscription_key(call["functionPath"], decode_wire(call["args"]), shard): None for call in calls_of(http)
+        }
+        subscriptions = [session.subscriptions.get(key) for key in asked]
+        done = [write for write in self._patching.values() if _is_acknowledged(write)]
+        self._polls[http.request_id] = Poll(shard, subscriptions, done, self.core.writes.identity)
+        self._traffic["poll"] += 1
+
+    def _take_poll(self, request_id: int, poll: Poll, reply: HttpReply | TransportError) -> None:
+        """Note what a poll that is shown makes of the layers: it holds every write acknowledged before it began."""
+        connection = self.core.connection_of(poll.shard)
+        is_late = request_id not in self.core.calls._pending or connection is None or connection.is_open
+        if is_late or not isinstance(reply, HttpReply) or not poll.identity.is_like(self.core.writes.identity):
+            return
+        slots = (_parsed(reply.body) or {}).get("results", [])
+        shown = {poll.subscriptions[slot["id"]] for slot in slots if "result" in slot["body"]}
+        self._traffic["poll shown"] += len(shown)
+        for layer in (layer for write in poll.acknowledged for layer in write.layers):
+            layer.is_reached |= layer.subscription in shown
 
     def _is_under_way(self, write: Write) -> bool:
         return any(write in request.writes for request in self._requests.values())
@@ -574,6 +616,7 @@ class Client:
         result = subscription.result
         if result.is_behind or result.cursor is None or result.base is UNDEFINED:
             return
+        base = result.base if result.anchor is UNDEFINED else result.anchor
         view.is_mid_run = "cursor" not in frame and (frame.get("type") == "delta" or view.is_mid_run)
         if view.is_mid_run:
             return
@@ -583,7 +626,11 @@ class Client:
         expected = self._history.value(ordinal, view.query)
         at = f"{result.epoch}:{result.cursor}"
         assert expected is not FAILED, f"{view.query}: shows a value at {at}, where the server had none"
-        assert result.base == expected, f"{view.query} at {at}: has {result.base!r}, the server had {expected!r}"
+        assert base == expected, f"{view.query} at {at}: has {base!r}, the server had {expected!r}"
+
+
+def _is_acknowledged(write: Write) -> bool:
+    return isinstance(write.outcome, Accepted) and write.outcome.commit_cursor is not None
 
 
 def _parsed(text: str | bytes) -> Any:

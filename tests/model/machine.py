@@ -49,6 +49,7 @@ client_settings = st.builds(
     heartbeat_interval=st.sampled_from([30.0, 7.0]),
     jitter=st.sampled_from(["decorrelated", "equal", "none"]),
     linger=st.sampled_from([0.0, 0.0, 3.0]),
+    polls=st.booleans(),
     seed=st.integers(0, 3),
 )
 
@@ -56,6 +57,7 @@ client_settings = st.builds(
 writer_settings = st.builds(
     ClientSettings,
     is_durable=st.booleans(),
+    polls=st.sampled_from([False, False, False, True]),
     queue_limit=st.sampled_from([1000, 1000, 3]),
     jitter=st.sampled_from(["decorrelated", "none"]),
     seed=st.integers(0, 3),
@@ -137,6 +139,10 @@ class Steps(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([0.2, 1.0, 5.0, 12.0, 40.0]), flowing=st.booleans())
     def advance(self, seconds, flowing):
         self.world.advance(seconds, flowing=flowing)
+
+    @rule(seconds=st.sampled_from([3.0, 8.0, 20.0]), flowing=st.sampled_from([True, True, False]))
+    def go_without_sockets(self, seconds, flowing):
+        self.world.go_without_sockets(seconds, flowing=flowing)
 
     @rule()
     def settle(self):

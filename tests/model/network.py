@@ -392,10 +392,22 @@ def subscription_id_of(frame: Any) -> str:
 
 def mutation_ids_of(http: HttpRequest) -> list[str]:
     """Return the ids of the writes that a request carries; none for a question."""
+    ids = [call.get("mutationId", http.headers.get(HEADER_MUTATION_ID)) for call in calls_of(http)]
+    return [each for each in ids if each is not None]
+
+
+def shard_of(http: HttpRequest) -> str:
+    """Return where a request is carried out; all that it carries belongs to one shard."""
+    return next((call.get("shardKey", "") for call in calls_of(http)), "")
+
+
+def calls_of(http: HttpRequest) -> list[dict[str, Any]]:
+    """Return the calls that a request carries; none for a probe."""
     if http.body is None:
         return []
     body = orjson.loads(http.body)
-    return [call.get("mutationId", http.headers.get(HEADER_MUTATION_ID)) for call in body.get("calls", [body])]
+    calls: list[dict[str, Any]] = body.get("calls", [body])
+    return calls
 
 
 def excuse(request: Request, reason: str) -> None:

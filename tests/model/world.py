@@ -428,6 +428,13 @@ class World:
             self._fire()
         self._set_clock(end)
 
+    def go_without_sockets(self, seconds: float, *, flowing: bool = True) -> None:
+        """No socket can be had for a time: who polls, does."""
+        self.network.manner = "refuse"
+        for link in list(self.network.links):
+            self.network.cut(link, "both")
+        self.advance(seconds, flowing=flowing)
+
     def freeze(self, seconds: float, *, frames_first: bool = True) -> None:
         """Every client's loop is blocked for a time; then what has come meanwhile is handled, and timers are late."""
         self._set_clock(self.now + seconds)
