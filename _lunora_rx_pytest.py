@@ -90,6 +90,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
     bench = item.stash.get(_BENCH, None)
     if bench is None or not isinstance(item, pytest.Function):
         return (yield)
+    __tracebackhide__ = True
     test = item.obj
     if inspect.iscoroutinefunction(test):
         item.obj = _in_time(bench, test)
@@ -119,6 +120,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 def _in_time(bench: Bench, test: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(test)
     async def run(*args: Any, **named: Any) -> Any:
+        __tracebackhide__ = True
         return await bench.run(functools.partial(test, *args, **named))
 
     return run

@@ -71,6 +71,7 @@ class Bench:
         Raises:
             AssertionError: Something was asked for that nobody scripted, or something was left behind.
         """
+        __tracebackhide__ = True
         with seeded(0):
             return await self.time.guard(self._run(test))
 
@@ -83,6 +84,7 @@ class Bench:
             self.time.close()
 
     async def _run(self, test: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        __tracebackhide__ = True
         before = asyncio.all_tasks()
         try:
             result = await test()
@@ -103,7 +105,8 @@ class Bench:
             await self.time.settle()
             leaks += [f"{server.open_sockets} sockets of clients that nobody has closed"] * (server.open_sockets > 0)
         await self._close()
-        leaks += [f"a task: {task!r}" for task in asyncio.all_tasks() - before - _own_task()]
+        ours = {asyncio.current_task(), self.time.task}
+        leaks += [f"a task: {task!r}" for task in asyncio.all_tasks() - before - ours]
         self._check_scripts(None)
         if self.finds_leaks and leaks:
             raise AssertionError("the test leaves behind:\n" + "\n".join(leaks))
@@ -122,10 +125,6 @@ class Bench:
                     raise
                 # What the test failed with is likely a consequence.
                 failure.add_note(str(problem))
-
-
-def _own_task() -> set[asyncio.Task[Any] | None]:
-    return {asyncio.current_task()}
 
 
 def leaks_of(server: Served) -> list[str]:

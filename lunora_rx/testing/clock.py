@@ -1,8 +1,8 @@
 """Virtual time: a loop's clock that moves only while nothing else can happen, and then from timer to timer.
 
 ``asyncio.sleep``, ``asyncio.timeout``, the client's heartbeat, backoff and linger, and time operators on
-``client.scheduler`` all ask the loop for the time: none of them waits. ``time.time``, ``time.monotonic`` and
-``datetime.now`` are not touched.
+``client.scheduler`` all ask the loop for the time: none of them waits. For RxPY's schedulers it is then the year 2026,
+from its first second on. ``time.time``, ``time.monotonic`` and ``datetime.now`` are not touched.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ import selectors
 import threading
 import traceback
 from collections.abc import Callable, Coroutine, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
+
+from reactivex.scheduler import scheduler as rx_scheduler
 
 __all__ = ["VirtualTime", "run"]
 
@@ -24,6 +27,7 @@ T = TypeVar("T")
 PATIENCE = 86_400.0
 """Virtual seconds that a test may wait for something without asking for time to pass."""
 
+_BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
 _REAL_PATIENCE = 5.0
 _GRACE = 0.02
 _DIGITS = 6
@@ -36,6 +40,9 @@ class VirtualTime:
     client.query(...)`` returns at once, however slow the scripted server is said to be. ``settle`` and ``advance``
     are for tests that look at what happens in between. Where other threads are at work (a client with ``storage``),
     the loop is given 20 real milliseconds before time goes on; for what runs in an executor it waits.
+
+    Attributes:
+        task: The task that time is guarded in; that of the test is another one.
     """
 
     def __init__(self) -> None:
@@ -46,6 +53,7 @@ class VirtualTime:
         self._stuck: asyncio.Future[str] | None = None
         self._threads = self._working = 0
         self._runner: asyncio.Runner | None = None
+        self.task: asyncio.Task[Any] | None = None
 
     def __repr__(self) -> str:
         return f"<VirtualTime {self.now:g} s>"
@@ -103,6 +111,7 @@ class VirtualTime:
 
     async def guard(self, main: Coroutine[Any, Any, T]) -> T:
         """Await a coroutine in virtual time; ``AssertionError`` tells where it waits for what will not come."""
+        __tracebackhide__ = True
         if self._loop is not None:
             return await main
         try:
@@ -110,7 +119,7 @@ class VirtualTime:
         except RuntimeError:
             main.close()
             raise
-        task = asyncio.ensure_future(main)
+        self.task, task = asyncio.current_task(), asyncio.ensure_future(main)
         assert self._stuck is not None
         try:
             waited: set[asyncio.Future[Any]] = {task, self._stuck}
@@ -120,9 +129,9 @@ class VirtualTime:
             report = self._stuck.result()
             raise AssertionError(f"{report}\n{_places()}")
         finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError, Exception):
-                await task
+            if not task.done():
+                task.cancel()
+                await asyncio.wait({task})
             self._stuck.cancel()
             restore()
 
@@ -190,16 +199,27 @@ class VirtualTime:
         inner: Any = loop._selector  # type: ignore[attr-defined]
         run_in_executor = loop.run_in_executor
         patched: Any = loop
+        before = {name: each for name, each in vars(loop).items() if name in ("time", "run_in_executor")}
         patched.time = lambda: self._now
         patched._selector = _Selector(inner, self)
         patched.run_in_executor = lambda *args: self._counted(run_in_executor(*args))
 
+        # RxPY's schedulers tell the wall clock's time even where they run on a loop's: operators would see both.
+        wall: Any = rx_scheduler
+        real_now, thread = wall.default_now, threading.get_ident()
+        wall.default_now = lambda: self._wall_clock() if threading.get_ident() == thread else real_now()
+
         def restore() -> None:
+            wall.default_now = real_now
             del patched.time, patched.run_in_executor
+            vars(loop).update(before)
             patched._selector = inner
             self._loop = None
 
         return restore
+
+    def _wall_clock(self) -> datetime:
+        return _BEGINNING + timedelta(seconds=self.now)
 
     def _counted(self, future: asyncio.Future[Any]) -> asyncio.Future[Any]:
         self._working += 1

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections import Counter
-from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
@@ -76,30 +75,22 @@ class Requests:
         """Answer a request for server-sent events."""
         parts = urlsplit(request.url)
         target = Target(parts.path, dict(parse_qsl(parts.query, keep_blank_values=True)), "")
-        try:
-            entry = self._script.ask(target, "HTTP stream", {"http stream"}, "server.on_http_stream(...)")
-            return self._open_events(entry, target.args)
-        except LunoraError as error:
-            refusal = MemoryReply(400, _JSON)
-            refusal.send(serialize(encode_outcome(Refused(error))))
-            refusal.end()
-            return refusal
-
-    def _open_events(self, entry: Entry, args: Mapping[str, Any]) -> MemoryReply:
         reply = MemoryReply(200, _EVENTS)
 
+        def say(chunk: Any) -> None:
+            # Chunks of these streams are plain JSON, not wire values.
+            reply.send(_event("message", chunk))
+
         def end(error: LunoraError | None = None) -> None:
-            if error is None:
-                reply.send(b"event: complete\ndata: {}\n\n")
-            else:
-                failure = serialize({"code": error.code or "INTERNAL", "message": error.message})
-                reply.send(b"event: error\ndata: " + failure + b"\n\n")
+            failure = None if error is None else {"code": error.code or "INTERNAL", "message": error.message}
+            reply.send(_event("complete", {}) if failure is None else _event("error", failure))
             reply.end()
 
-        # Chunks of these streams are plain JSON, not wire values.
-        self._answers.producers.start(
-            entry, args, lambda chunk: reply.send(b"data: " + serialize(chunk) + b"\n\n"), end
-        )
+        try:
+            entry = self._script.ask(target, "HTTP stream", {"http stream"}, "server.on_http_stream(...)")
+            self._answers.producers.start(entry, target.args, say, end)
+        except LunoraError as error:
+            end(error)
         return reply
 
     async def _single(self, request: MemoryRequest) -> HttpReply:
@@ -174,6 +165,10 @@ class Requests:
         if wire is PENDING:
             await asyncio.get_running_loop().create_future()
         return wire
+
+
+def _event(name: str, data: Any) -> bytes:
+    return f"event: {name}\n".encode() + b"data: " + serialize(data) + b"\n\n"
 
 
 def _bearer(request: MemoryRequest) -> str | None:

@@ -118,13 +118,11 @@ class Producers:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _chunks(self, entry: Entry, args: Any) -> Iterable[Any] | AsyncIterable[Any]:
+        chunks: Any = entry.answer
         try:
-            chunks: Iterable[Any] | AsyncIterable[Any] = (
-                entry.answer(dict(args)) if callable(entry.answer) else entry.answer
-            )
+            return chunks(dict(args)) if callable(chunks) else chunks  # type: ignore[no-any-return]
         except Exception as error:
             raise self._script.failure_of(entry, error) from None
-        return chunks
 
     async def _speak(
         self, entry: Entry, chunks: AsyncIterable[Any], say: Callable[[Any], None], end: Callable[..., None]
