@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,12 +22,11 @@ _BENCH = pytest.StashKey["Bench"]()
 
 
 @pytest.fixture
-def _lunora_bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
+def _lunora_bench(request: pytest.FixtureRequest) -> Bench:
     from lunora_rx.testing import Bench
 
     bench = request.node.stash[_BENCH] = Bench()
-    yield bench
-    bench.time.close()
+    return bench
 
 
 @pytest.fixture
@@ -92,15 +91,11 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
         return (yield)
     __tracebackhide__ = True
     test = item.obj
-    if inspect.iscoroutinefunction(test):
-        item.obj = _in_time(bench, test)
-        try:
-            return (yield)
-        finally:
-            item.obj = test
-    result = yield
-    bench.finish()
-    return result
+    item.obj = _in_time(bench, test) if inspect.iscoroutinefunction(test) else _plain(bench, test)
+    try:
+        return (yield)
+    finally:
+        item.obj = test
 
 
 @pytest.hookimpl
@@ -122,5 +117,14 @@ def _in_time(bench: Bench, test: Callable[..., Any]) -> Callable[..., Any]:
     async def run(*args: Any, **named: Any) -> Any:
         __tracebackhide__ = True
         return await bench.run(functools.partial(test, *args, **named))
+
+    return run
+
+
+def _plain(bench: Bench, test: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(test)
+    def run(*args: Any, **named: Any) -> Any:
+        __tracebackhide__ = True
+        return bench.run_plain(functools.partial(test, *args, **named))
 
     return run

@@ -75,22 +75,26 @@ class Bench:
         with seeded(0):
             return await self.time.guard(self._run(test))
 
-    def finish(self) -> None:
-        """End what a test that is no coroutine has used; raises as ``run``."""
-        try:
-            if self._servers:
-                self.time.run(self._finish(set()))
-        finally:
-            self.time.close()
+    def run_plain(self, test: Callable[[], T]) -> T:
+        """Run a test that is no coroutine, and end what it has used; raises as ``run``."""
+        __tracebackhide__ = True
+        with seeded(0), contextlib.closing(self.time):
+            try:
+                result = test()
+            except BaseException as failure:
+                self._check_scripts(failure)
+                self.time.run(self._close())
+                raise
+            self.time.run(self._finish(set()))
+            return result
 
     async def _run(self, test: Callable[[], Coroutine[Any, Any, T]]) -> T:
         __tracebackhide__ = True
         before = asyncio.all_tasks()
         try:
             result = await test()
-        except BaseException as error:
-            with contextlib.suppress(AssertionError):
-                self._check_scripts(error)
+        except BaseException as failure:
+            self._check_scripts(failure)
             await self._close()
             raise
         await self._finish(before)

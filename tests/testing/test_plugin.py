@@ -32,9 +32,9 @@ async def test_stale(lunora_server, lunora_client, lunora_time):
 SCOPE = ("-o", "asyncio_default_fixture_loop_scope=function")
 RUNNERS = {
     "none": ("", "", ()),
-    "asyncio strict, unmarked": ("", "", ("-p", "pytest_asyncio", *SCOPE)),
-    "asyncio strict, marked": ("import pytest", "@pytest.mark.asyncio", ("-p", "pytest_asyncio", *SCOPE)),
-    "asyncio auto": ("", "", ("-p", "pytest_asyncio", *SCOPE, "-o", "asyncio_mode=auto")),
+    "asyncio strict, unmarked": ("", "", ("-p", "pytest_asyncio.plugin", *SCOPE)),
+    "asyncio strict, marked": ("import pytest", "@pytest.mark.asyncio", ("-p", "pytest_asyncio.plugin", *SCOPE)),
+    "asyncio auto": ("", "", ("-p", "pytest_asyncio.plugin", *SCOPE, "-o", "asyncio_mode=auto")),
     "anyio": (
         "import pytest",
         '@pytest.mark.anyio\n@pytest.mark.parametrize("anyio_backend", ["asyncio"])',
@@ -105,9 +105,18 @@ def test_unscripted_call_fails_the_test_that_swallowed_it(project):
 
         def test_plain(lunora_server, lunora_client, lunora_time):
             lunora_time.run(ask(lunora_client))
+
+        class TestClass:
+            async def test_method(self, lunora_server, lunora_client):
+                await ask(lunora_client)
+
+            def test_plain_that_fails(self, lunora_server, lunora_client, lunora_time):
+                lunora_time.run(ask(lunora_client))
+                assert self is None, "what the test itself says"
         """
     )
-    result.assert_outcomes(failed=2)
+    result.assert_outcomes(failed=4)
+    result.stdout.fnmatch_lines(["*what the test itself says*", "*nobody scripted*"])
     result.stdout.fnmatch_lines(
         ["*nobody scripted the query or action 'a:forgotten' with {'n': 1}; nothing is scripted*"]
     )
