@@ -95,6 +95,10 @@ class AppServer:
         """Let sockets and calls through again; clients come back when their backoff is over."""
         self._network.refuses_sockets = self._network.refuses_calls = False
 
+    def wait_for_disks(self) -> None:
+        """Block until the storage of each client has done what it was asked for; virtual time calls it."""
+        self._network.wait_for_disks()
+
     def check(self) -> None:
         """Raise ``AssertionError`` if the server itself failed; an app answers whatever it is asked."""
         self._network.check()

@@ -36,6 +36,10 @@ class Served(Protocol):
         """How many sockets are open."""
         ...
 
+    def wait_for_disks(self) -> None:
+        """Block until the storage of each client has done what it was asked for."""
+        ...
+
     def check(self) -> None:
         """Raise ``AssertionError`` if something was asked for that nobody scripted."""
         ...
@@ -63,6 +67,7 @@ class Bench:
     def add(self, server: S) -> S:
         """Let a server be checked and closed when the test ends."""
         self._servers.append(server)
+        self.time.outsiders.append(server.wait_for_disks)
         return server
 
     async def run(self, test: Callable[[], Coroutine[Any, Any, T]]) -> T:

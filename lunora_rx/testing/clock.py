@@ -38,11 +38,13 @@ class VirtualTime:
 
     While the test awaits something, time goes on to the next timer as soon as every task waits: ``await
     client.query(...)`` returns at once, however slow the scripted server is said to be. ``settle`` and ``advance``
-    are for tests that look at what happens in between. Where other threads are at work (a client with ``storage``),
-    the loop is given 20 real milliseconds before time goes on; for what runs in an executor it waits.
+    are for tests that look at what happens in between. For what runs in an executor, and for the disks of clients
+    that a server has made, time waits; where the program has other threads, they have 20 real milliseconds before it
+    goes on.
 
     Attributes:
         task: The task that time is guarded in; that of the test is another one.
+        outsiders: Called before time goes on; each waits for what is under way outside of the loop.
     """
 
     def __init__(self) -> None:
@@ -54,6 +56,7 @@ class VirtualTime:
         self._threads = self._working = 0
         self._runner: asyncio.Runner | None = None
         self.task: asyncio.Task[Any] | None = None
+        self.outsiders: list[Callable[[], object]] = []
 
     def __repr__(self) -> str:
         return f"<VirtualTime {self.now:g} s>"
@@ -139,6 +142,8 @@ class VirtualTime:
 
     def on_idle(self, select: Callable[[float | None], Any], timeout: float | None) -> Any:
         """Decide what comes when no task can go on: news from outside, whoever waits for rest, or the next timer."""
+        for wait in self.outsiders:
+            wait()
         busy = self._working > 0
         events = select(self._grace)
         while not events and busy and self._working > 0:

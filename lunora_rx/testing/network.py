@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from threading import Event
 from typing import Any, Protocol
 from urllib.parse import parse_qs, urlsplit
 
 from lunora_rx.client import LunoraClient
-from lunora_rx.errors import TransportError
+from lunora_rx.errors import StorageError, TransportError
 from lunora_rx.protocol.rpc import HttpReply
+from lunora_rx.storage import StorageWorker
 from lunora_rx.transport.memory_transport import MemoryReply, MemoryRequest, MemorySocket, MemoryTransport
 
 __all__ = ["Connection", "Network", "Opening", "ServerHalf"]
+
+_DISK_PATIENCE = 5.0
 
 
 class ServerHalf(Protocol):
@@ -124,6 +128,13 @@ class Network:
         self.clients.append(client)
         return client
 
+    def wait_for_disks(self) -> None:
+        """Block until the storage of each client has done what it was asked for: real disks keep no virtual time."""
+        for client in self.clients:
+            worker: Any = getattr(client._driver.persistence, "_thread", None)
+            if worker is not None:
+                _wait_for(worker)
+
     def check(self) -> None:
         """Raise what the server itself has failed with, if it has."""
         if self.errors:
@@ -162,3 +173,13 @@ class Network:
             await asyncio.sleep(self.latency)
         if self.refuses_calls:
             raise TransportError("the test lets no call through", transient=True)
+
+
+def _wait_for(worker: StorageWorker) -> None:
+    done = Event()
+    try:
+        worker.submit(done.set)  # it is done in its turn, after all that was asked for before
+    except StorageError:
+        worker.close()
+    else:
+        done.wait(_DISK_PATIENCE)

@@ -329,6 +329,10 @@ class ScriptedServer:
         """What was asked for and not scripted, and scripts that failed themselves, in words."""
         return tuple(self._script.problems)
 
+    def wait_for_disks(self) -> None:
+        """Block until the storage of each client has done what it was asked for; virtual time calls it."""
+        self._network.wait_for_disks()
+
     def check(self) -> None:
         """Raise ``AssertionError`` if there are ``problems``; a test that uses the fixtures does so at its end."""
         self._network.check()

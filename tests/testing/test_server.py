@@ -489,3 +489,41 @@ def test_bad_scripts_are_refused_at_the_call(call, error):
 def test_words_of_scripts_show_their_names():
     """A message with one of them can be read."""
     assert (repr(ANY), repr(PENDING)) == ("ANY", "PENDING")
+
+
+async def test_stream_that_nobody_follows_stops_its_script(server, client, lunora_time):
+    """Leaving a stream closes the generator that feeds it."""
+    closed = []
+
+    async def endless(args):
+        try:
+            while True:
+                await asyncio.sleep(1)
+                yield 1
+        finally:
+            closed.append(lunora_time.now)
+
+    server.on_stream("a:endless", endless)
+    told = record(client.stream("a:endless"))
+    await lunora_time.advance(2)
+    told.dispose()
+    await lunora_time.settle()
+    assert (told.values, closed) == ([1, 1], [2])
+
+
+async def test_stored_writes_outlive_a_client_in_virtual_time(server, lunora_time, tmp_path):
+    """A client with a disk works as well: what one queued, the next one sends."""
+    server.on_mutation("a:add", lambda args: args["n"])
+    server.refuse()
+    first = server.client(storage=tmp_path)
+    first.mutation("a:add", {"n": 1}, mutation_id="m1")
+    await lunora_time.advance(5)
+    await first.aclose()
+    assert server.calls == ()
+    server.accept()
+    settled = record(server.client(storage=tmp_path).settled)
+    second = server.clients[-1]
+    await second.mutation("a:add", {"n": 2}, mutation_id="m2")
+    await lunora_time.advance(60)
+    assert [call.mutation_id for call in server.calls] == ["m1", "m2"]
+    assert settled.values[0].status == "committed"
