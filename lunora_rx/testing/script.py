@@ -193,7 +193,7 @@ class Script:
         problem = f"nobody scripted the {what} {asked}; {self._overview(target.function)}. Script it with {hint}"
         if problem not in self.problems:
             self.problems.append(problem)
-        return LunoraError(problem, code="NOT_SCRIPTED")
+        return LunoraError(problem, code="NOT_FOUND")
 
     def _overview(self, function: str) -> str:
         entries = self._entries.get(function) or [entry for each in self._entries.values() for entry in each]

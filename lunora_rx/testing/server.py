@@ -36,7 +36,7 @@ class ScriptedServer:
     ``args`` and ``shard`` leave out is whatever they may be; an answer for exactly what is asked for goes before one
     for anything. ``shard=None`` is the default shard.
 
-    A call or a live query that nobody scripted fails with code ``NOT_SCRIPTED``, and fails the test at its end.
+    A call or a live query that nobody scripted fails with code ``NOT_FOUND``, and fails the test at its end.
 
     Args:
         subject: Whose sockets and sessions these are; ``None`` for nobody.
