@@ -73,7 +73,8 @@ RINGS = {
     ),
     "blocking": TOOL,
     "recording": TOOL,
-    "testing": TOOL,
+    # An app of the embedded server is one of the servers that a test may have.
+    "testing": TOOL._replace(ours=TOOL.ours | names("devserver")),
     "codegen": TOOL,
     "cli": Ring(ANYTHING, ANYTHING, ANYTHING),
     "adapters": Ring(names("__init__ client rx"), frozenset(), ANYTHING),

@@ -26,8 +26,20 @@ class MemorySocket:
     def __init__(self) -> None:
         self.peer: MemorySocket
         self._inbox: asyncio.Queue[str | bytes | None] = asyncio.Queue()
+        self._listener: tuple[Callable[[str], None], Callable[[], None]] | None = None
         self._close_code: int | None = None
         self._is_closed = False
+
+    def listen(self, on_text: Callable[[str], None], on_closed: Callable[[], None] = lambda: None) -> None:
+        """Take what the other end sends as calls from now on, at once, and no longer by ``receive``.
+
+        So a server in memory needs no task of its own. Neither function may raise.
+
+        Args:
+            on_text: Called with each frame.
+            on_closed: Called once, when either end is closed or the connection is cut.
+        """
+        self._listener = (on_text, on_closed)
 
     async def receive(self) -> str | bytes | None:
         """Wait for the next frame; ``None`` once either end is closed."""
@@ -39,7 +51,17 @@ class MemorySocket:
         """Hand a frame to the other end; raises ``TransportError`` once either end is closed."""
         if self._is_closed:
             raise TransportError("the socket is gone", transient=True)
-        self.peer._inbox.put_nowait(text)
+        self.put(text)
+
+    def put(self, text: str | bytes) -> None:
+        """Hand a frame to the other end without a wait; what is sent to a closed end is lost."""
+        if self._is_closed:
+            return
+        listener = self.peer._listener
+        if listener is None:
+            self.peer._inbox.put_nowait(text)
+        else:
+            listener[0](text if isinstance(text, str) else text.decode(errors="replace"))
 
     async def close(self, code: int = 1000) -> None:
         """Close both ends with a code; what was not received yet is dropped here."""
@@ -53,6 +75,8 @@ class MemorySocket:
             if not end._is_closed:
                 end._is_closed, end._close_code = True, code
                 end._inbox.put_nowait(None)
+                if end._listener is not None:
+                    end._listener[1]()
 
     @property
     def close_code(self) -> int | None:
@@ -135,7 +159,8 @@ class MemoryTransport:
     """Reaches a server that is a few functions.
 
     Args:
-        accept: Called with the URL and the server's end of each new socket; may raise ``TransportError`` to refuse.
+        accept: Called with the URL and the server's end of each new socket; may raise ``TransportError`` to refuse,
+            and may be async.
         respond: Called with each HTTP request; returns the reply, or raises ``TransportError``.
         respond_bit_by_bit: Called instead with each request whose reply is to be streamed; by default such a reply
             is what ``respond`` returns, in one piece.
@@ -143,7 +168,7 @@ class MemoryTransport:
 
     def __init__(
         self,
-        accept: Callable[[str, MemorySocket], None],
+        accept: Callable[[str, MemorySocket], Awaitable[None] | None],
         respond: Callable[[MemoryRequest], Awaitable[HttpReply]],
         respond_bit_by_bit: Callable[[MemoryRequest], Awaitable[MemoryReply]] | None = None,
     ) -> None:
@@ -154,7 +179,9 @@ class MemoryTransport:
     async def connect(self, url: str, headers: Mapping[str, str]) -> MemorySocket:
         """Open a socket to the server."""
         near, far = socket_pair()
-        self._accept(url, far)
+        accepting = self._accept(url, far)
+        if accepting is not None:
+            await accepting
         return near
 
     async def request(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
+from lunora_rx.errors import TransportError
 from lunora_rx.protocol.rpc import HttpReply
 from lunora_rx.transport.memory_transport import MemoryReply, MemoryRequest, MemoryTransport, socket_pair
 
@@ -53,3 +56,34 @@ async def test_reply_unread_counts_what_the_client_has_not_taken():
     assert reply.unread == 1
     await reply.read()
     assert reply.unread == 0
+
+
+async def test_listening_end_is_called_at_once_and_told_of_the_end_once():
+    """A server that listens needs no task: frames arrive while they are sent, bytes as text."""
+    near, far = socket_pair()
+    heard = []
+    far.listen(heard.append, lambda: heard.append("closed"))
+    await near.send("text")
+    near.put(b"bytes")
+    assert heard == ["text", "bytes"]
+    far.put("back")
+    assert await near.receive() == "back"
+    await near.close()
+    near.cut()
+    near.put("too late")
+    assert heard == ["text", "bytes", "closed"]
+
+
+async def test_accept_that_waits_delays_the_socket():
+    """A server may have to ask somebody before it opens one, and may refuse then."""
+
+    async def accept(url, end):
+        await asyncio.sleep(0)
+        if url == "ws://refused":
+            raise TransportError("no")
+        end.put("hello")
+
+    transport = MemoryTransport(accept, respond=None)
+    assert await (await transport.connect("ws://server", {})).receive() == "hello"
+    with pytest.raises(TransportError, match="no"):
+        await transport.connect("ws://refused", {})
