@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable
 from math import inf
 
@@ -11,6 +12,7 @@ from lunora_rx.protocol.recording import Entry
 from lunora_rx.recording.player import Player
 
 _ENTRIES_AT_ONCE = 512
+_log = logging.getLogger("lunora_rx")
 
 
 class Playback:
@@ -33,6 +35,7 @@ class Playback:
         self._is_paused = is_paused
         self._task: asyncio.Task[None] | None = None
         self._anchor: tuple[float, float] | None = None
+        self._failure: BaseException | None = None
         self._has_ended = asyncio.Event()
         self._lock = asyncio.Lock()
         player.on_use = self._start
@@ -95,6 +98,7 @@ class Playback:
         loop = asyncio.get_running_loop()
         self._anchor = (loop.time(), self._player.position)
         self._task = loop.create_task(self._play())
+        self._task.add_done_callback(self._note_failure)
 
     def pause(self) -> None:
         """Stand still."""
@@ -116,7 +120,7 @@ class Playback:
         self._stand_still("step()")
         entry: Entry | None = None
         async with self._lock:
-            await self._player.settle()
+            await self._player.settle(is_news=True)
             for _ in range(count):
                 entry = await self._step()
         return entry
@@ -125,7 +129,7 @@ class Playback:
         """Pause, and play the next seconds of the recording as fast as possible; all the rest without an argument."""
         self._stand_still("run()")
         async with self._lock:
-            await self._player.settle()
+            await self._player.settle(is_news=True)
             end = self._player.position + seconds * 1000
             while (upcoming := self._player.peek()) is not None and upcoming.at <= end:
                 await self._play_next()
@@ -141,7 +145,7 @@ class Playback:
         was_playing = self.is_playing
         self._stand_still("seek()")
         async with self._lock:
-            await self._player.settle()
+            await self._player.settle(is_news=True)
             await self._player.jump(min(max(0.0, seconds * 1000), self._player.contents.duration))
             await self._player.settle()
         if was_playing:
@@ -149,9 +153,11 @@ class Playback:
         self._note_end()
 
     async def wait_end(self) -> None:
-        """Wait until everything was played."""
+        """Wait until everything was played, be it by itself or by whoever moves it; raises what broke the replay."""
         self._note_end()
         await self._has_ended.wait()
+        if self._failure is not None:
+            raise self._failure
 
     async def aclose(self) -> None:
         """End it for good."""
@@ -171,7 +177,7 @@ class Playback:
 
     async def _play(self) -> None:
         count = 0
-        await self._player.settle()
+        await self._player.settle(is_news=True)
         while (upcoming := self._player.peek()) is not None:
             if (wait := self._seconds_until(upcoming)) > 0:
                 await asyncio.sleep(wait)
@@ -201,10 +207,16 @@ class Playback:
         due_at = began_at + (entry.at - began_from) / 1000 / self._speed
         return due_at - asyncio.get_running_loop().time()
 
+    def _note_failure(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            self._failure = task.exception()
+            self._has_ended.set()
+            _log.error("the replay broke off", exc_info=self._failure)
+
     def _note_end(self) -> None:
         if self.is_over:
             self._has_ended.set()
-        else:
+        elif self._failure is None:
             self._has_ended.clear()
 
 

@@ -120,13 +120,17 @@ class Player:
             self._shard(name).jump(state)
             self._offer(name)
 
-    async def settle(self) -> None:
-        """Wait until the client has dealt with all that was played, and said what it has to say to it."""
+    async def settle(self, *, is_news: bool = False) -> None:
+        """Wait until the client has dealt with all that was played, and said what it has to say to it.
+
+        Args:
+            is_news: Whether the client may have begun something of its own since, that nothing here shows yet.
+        """
+        if not is_news and self._count() == self._settled and self._is_idle:
+            return
         quiet = 0
         for _ in range(_MOST_TURNS):
             before = self._count()
-            if quiet == 0 and before == self._settled and self._is_idle:
-                return
             await asyncio.sleep(0)
             quiet = quiet + 1 if before == self._count() and self._is_idle else 0
             if quiet == _QUIET_TURNS:

@@ -111,11 +111,12 @@ class ShardState:
         """Apply a frame of the server, which is the caller's no longer."""
         kind, frame_id = frame.get("type"), frame.get("id")
         if isinstance(kind, str) and kind in self._shapes.handlers:
-            pokes = {poke.start.poke_id: poke for poke in self._shapes.pokes} if kind == "pokeEnd" else {}
+            ending = [
+                poke for poke in self._shapes.pokes if kind == "pokeEnd" and poke.start.poke_id == frame.get("pokeId")
+            ]
             with contextlib.suppress(ProtocolError):  # the client ignored it, too
                 self._shapes.handlers[kind](frame, tagged)
-            ended = pokes.get(frame.get("pokeId", ""))
-            self._note_shown(*(ended.slices if ended is not None else ()))
+            self._note_shown(*(shape_id for poke in ending for shape_id in poke.slices))
             return
         if not isinstance(frame_id, str):
             return

@@ -74,6 +74,11 @@ class Watch:
         observable.subscribe(recorder.on_next, recorder.on_error, recorder.on_completed)
         return recorder
 
+    def begin_anew(self) -> None:
+        """Forget what was said, but for what is shown now."""
+        for each in self.told.values():
+            each.values[:-1] = []
+
     @property
     def values(self) -> dict[str, list[Any]]:
         """What was said so far, in a form that compares."""

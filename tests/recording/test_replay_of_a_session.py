@@ -11,11 +11,11 @@ from tests.recording.session import SEND, Watch, chat, pause, settle_on
 from tests.support import QUICK, until
 
 
-async def record_session(path, *, from_the_middle=False):
+async def record_session(path, *, begins_late=False):
     """Live through writes, deltas, cuts, a new epoch and a failing query; return what observers were told."""
     app = chat()
     async with app.serve() as url, LunoraClient(url, reconnect=QUICK) as client:
-        if not from_the_middle:
+        if not begins_late:
             client.record(path)
         watch = Watch(client)
         statuses = watch.see("status", client.status)
@@ -23,9 +23,9 @@ async def record_session(path, *, from_the_middle=False):
         first = await client.mutation(SEND, {"text": "one"})
         await client.mutation(SEND, {"text": "two"})
         await settle_on(watch, "shape", 3)
-        if from_the_middle:
+        if begins_late:
             client.record(path)
-            watch = Watch(client)
+            watch.begin_anew()
         app.faults.drop_sockets()
         await until(lambda: "offline" in map(str, statuses.values))
         await until(lambda: str(client.status.value) == "connected")
@@ -82,3 +82,25 @@ async def test_replay_tells_observers_what_the_recorded_ones_were_told(tmp_path,
     assert len(told["list"]) >= 5
     assert {name: again[name] for name in told} == told
     assert ends_again == ends
+
+
+@pytest.mark.parametrize("advance", [at_once, step_by_step])
+async def test_recording_that_begins_in_the_middle_shows_what_was_shown(tmp_path, advance, no_tasks_left):
+    """Whatever the client showed at that moment is in the recording, and what followed fits to it."""
+    told, _ = await record_session(tmp_path / "session.jsonl", begins_late=True)
+    again, _ = await replay_at(tmp_path / "session.jsonl", advance)
+    ours = {name: [value for value in values if not _is_opening(value)] for name, values in again.items()}
+    for name in ("list", "count", "room", "shape", "whispers", "snapshots"):
+        assert ours[name] == told[name], name
+    assert len(told["list"]) >= 4
+
+
+def _is_opening(value):
+    return isinstance(value, tuple) and value[0] == "pending"
+
+
+async def test_two_replays_tell_the_same(tmp_path):
+    """What is shown does not depend on the time that it takes."""
+    await record_session(tmp_path / "session.jsonl")
+    one, other = [await replay_at(tmp_path / "session.jsonl", advance) for advance in (in_time, at_once)]
+    assert one == other
