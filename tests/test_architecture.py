@@ -42,8 +42,8 @@ FACE = Ring(
 SEAM = Ring(names("errors protocol"))
 TOOL = Ring(
     names(
-        "__init__ client driver recorder transport storage rx operators functions arguments interfaces core protocol errors"
-        " blocking recording testing codegen"
+        "__init__ client driver recorder transport storage rx operators functions arguments interfaces core protocol"
+        " errors blocking recording testing codegen"
     ),
     ANYTHING,
     ANYTHING,

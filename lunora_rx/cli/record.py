@@ -34,8 +34,12 @@ def record(
 
     Exit code 0 only if the query had a value, and the whole session is in the file.
     """
+    named = _args(args)
+    if output.exists() and not overwrite:
+        typer.echo(f"{output} exists already; to replace it: --overwrite", err=True)
+        raise typer.Exit(1)
     try:
-        watched = asyncio.run(_record(function, _args(args), url, output, seconds, shard, token, overwrite))
+        watched = asyncio.run(_record(function, named, url, output, seconds, shard, token, overwrite))
     except (LunoraError, OSError, ValueError) as error:
         typer.echo(f"cannot record {function}: {error}", err=True)
         raise typer.Exit(1) from None

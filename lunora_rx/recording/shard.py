@@ -17,7 +17,7 @@ from lunora_rx.protocol.text import may_hold_tag, serialize
 from lunora_rx.recording.answers import NOT_RECORDED
 from lunora_rx.recording.contents import Asked, Contents, asked_by, not_recorded, read_frame
 from lunora_rx.recording.socket import ReplaySocket
-from lunora_rx.recording.state import Link, ShardState
+from lunora_rx.recording.state import Feed, Link, ShardState
 
 _UNHEARD = frozenset({"ack", "identity"})
 _POSITIONED = frozenset({"delta", "resume", "settled"})
@@ -37,7 +37,6 @@ class Follower:
     Attributes:
         id: What the client calls it.
         asked: What it is.
-        since: Position and epoch that the client has already, if it has any.
         is_in_step: Whether the client knows what the recorded one knew, so that the next frame fits.
         run: The recorded run of a stream, once there is one.
     """
@@ -45,7 +44,6 @@ class Follower:
     def __init__(self, frame: dict[str, Any], asked: Asked) -> None:
         self.id = str(frame["id"])
         self.asked = asked
-        self.since = _since(frame)
         self.is_in_step = False
         self.run: str | None = None
 
@@ -68,6 +66,7 @@ class ReplayShard:
         self._queries: dict[str, Follower] = {}
         self._shapes: dict[str, Follower] = {}
         self._streams: dict[str, Follower] = {}
+        self._former: dict[str, Follower] = {}
         self._topics: set[str] = set()
         self._receivers: dict[str, Callable[[Follower], None]] = {
             "subscribe": self._add_query,
@@ -82,6 +81,7 @@ class ReplayShard:
 
     def open(self) -> ReplaySocket:
         """Return a new socket for the client."""
+        self._former = {**self._queries, **self._shapes}
         self._queries, self._shapes, self._topics = {}, {}, set()
         self.socket = ReplaySocket(self.receive)
         return self.socket
@@ -112,7 +112,9 @@ class ReplayShard:
             self._forward(frame, entry.text)
             self.state.apply_frame(frame, tagged=may_hold_tag(entry.text))
         else:
+            known = dict(self.state.feeds)
             self.state.apply(entry)
+            self._lose_step(known)
         self._bring_in_step()
         self._start_waiting_streams()
         if entry.kind in (Kind.LOST, Kind.FAILED):
@@ -122,8 +124,7 @@ class ReplayShard:
     def jump(self, state: ShardState) -> None:
         """Go on from another point of the recording, and show what was known there."""
         self.state = state
-        for follower in (*self._queries.values(), *self._shapes.values()):
-            follower.is_in_step = False
+        self._fall_behind()
         for stream in tuple(self._streams.values()):
             self._refuse(stream, "STREAM_INTERRUPTED", "the replay jumped to another time")
         self._streams.clear()
@@ -135,21 +136,29 @@ class ReplayShard:
         if follower.asked.key not in self._contents.queries:
             self._refuse(follower, NOT_RECORDED, not_recorded("query", follower.asked, self._contents.queries.values()))
             return
+        was_in_step = self._was_in_step(follower)
         self._queries[follower.id] = follower
         # At once, so that as many as there are can be asked for: the recorded answers come when they came.
         self._send(Ack(follower.id))
         self._tell_query(follower)
         feed = self.state.feeds.get(follower.asked.key)
-        if feed is None or feed.knows_no_more(follower.since):
+        if was_in_step or feed is None or feed.is_blank:
             follower.is_in_step = True
+
+    def _was_in_step(self, follower: Follower) -> bool:
+        # Who asks again on the same socket could not read a value, as the recorded client could not; who asks again
+        # on the next one has what the recorded client had, unless something was played meanwhile.
+        before = self._queries.get(follower.id) or self._shapes.get(follower.id) or self._former.pop(follower.id, None)
+        return before is not None and before.is_in_step
 
     def _add_shape(self, follower: Follower) -> None:
         if follower.asked.key not in self._contents.shapes:
             self._refuse(follower, NOT_RECORDED, not_recorded("shape", follower.asked, self._contents.shapes.values()))
             return
+        was_in_step = self._was_in_step(follower)
         self._shapes[follower.id] = follower
         self._tell_shape(follower)
-        if self.state.knows_no_more(follower.asked.key, follower.since):
+        if was_in_step or self.state.is_blank(follower.asked.key):
             follower.is_in_step = True
 
     def _add_stream(self, follower: Follower) -> None:
@@ -167,6 +176,8 @@ class ReplayShard:
             follower.run = (running or begun)[-1]
             for frame in self._history.frames_of(follower.run, self.name):
                 self._send_to(follower, frame)
+            if not running and self._streams.pop(follower.id, None) is not None:
+                self._refuse(follower, "STREAM_INTERRUPTED", "the recorded run was cut off here")
 
     def _start_waiting_streams(self) -> None:
         for follower in tuple(self._streams.values()):
@@ -174,9 +185,19 @@ class ReplayShard:
                 runs = [run for run in self.state.running if self.state.run_keys[run] == follower.asked.key]
                 follower.run = runs[-1] if runs else None  # it has just begun
 
+    def _lose_step(self, known: dict[str, Feed]) -> None:
+        # The recorded client asked for a query as if for the first time.
+        for follower in self._queries.values():
+            feed = known.get(follower.asked.key)
+            if feed is not None and feed is not self.state.feeds[follower.asked.key]:
+                follower.is_in_step = False
+
     def _forward(self, frame: dict[str, Any], text: str) -> None:
         kind, frame_id = frame.get("type"), frame.get("id")
-        if kind in _UNHEARD or not self.is_open:
+        if kind in _UNHEARD:
+            return
+        if not self.is_open:
+            self._fall_behind()
             return
         if kind in ("pokeStart", "pokeEnd"):
             if any(each.is_in_step for each in self._shapes.values()):
@@ -216,6 +237,10 @@ class ReplayShard:
             if follower.run == frame_id:
                 self._send_to(follower, frame)
 
+    def _fall_behind(self) -> None:
+        for follower in (*self._queries.values(), *self._shapes.values(), *self._former.values()):
+            follower.is_in_step = False
+
     def _bring_in_step(self) -> None:
         if not self.is_open or self.state.link is Link.OFFLINE:
             return
@@ -254,13 +279,6 @@ class ReplayShard:
         if self.is_open:
             assert self.socket is not None
             self.socket.push(text)
-
-
-def _since(frame: dict[str, Any]) -> tuple[Any, Any] | None:
-    query = frame.get("query")
-    told = query if isinstance(query, dict) else {}
-    position = told.get("sinceSeq", frame.get("sinceCheckpoint"))
-    return None if position is None else (position, told.get("sinceEpoch", frame.get("sinceEpoch")))
 
 
 def _text_of(frame: dict[str, Any]) -> str:

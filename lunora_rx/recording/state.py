@@ -56,9 +56,10 @@ class Feed:
         self.ids: set[str] = set()
         self.is_answered = False
 
-    def knows_no_more(self, since: tuple[Any, Any] | None) -> bool:
-        """Tell whether a client that stands at a position needs nothing before the next frame."""
-        return self.result.base is UNDEFINED or (since is not None and since == self.result.resume_position)
+    @property
+    def is_blank(self) -> bool:
+        """Whether the server gave no value yet."""
+        return self.result.base is UNDEFINED
 
     def frames(self, frame_id: str) -> list[str]:
         """Return what tells its present state to whoever calls it ``frame_id``; nothing while it is not known."""
@@ -146,12 +147,10 @@ class ShardState:
         """Whether a poke has begun that has not ended."""
         return bool(self._shapes.pokes)
 
-    def knows_no_more(self, key: str, since: tuple[Any, Any] | None) -> bool:
-        """Tell whether a client that has a shape at a checkpoint needs nothing before the next frame."""
+    def is_blank(self, key: str) -> bool:
+        """Tell whether the server gave no rows of a shape yet, and is not about to."""
         shape = self._shown.get(key)
-        if self.is_poked:
-            return False
-        return shape is None or not shape.has_rows or (since is not None and since == (shape.checkpoint, shape.epoch))
+        return not self.is_poked and (shape is None or not shape.has_rows)
 
     def leads(self, shape_id: str) -> bool:
         """Tell whether a recorded shape is the one that its likes are told of: the oldest with its key."""
@@ -168,7 +167,9 @@ class ShardState:
             return
         if kind == "subscribe":
             self.query_keys[frame_id] = asked.key
-            self.feeds.setdefault(asked.key, Feed()).ids.add(frame_id)
+            if asked.key not in self.feeds or not self.feeds[asked.key].ids:
+                self.feeds[asked.key] = Feed()
+            self.feeds[asked.key].ids.add(frame_id)
         elif kind == "shape_subscribe" and frame_id not in self.shape_keys:
             self.shape_keys[frame_id], self._next_shape_id = asked.key, frame_id
             self._shapes.subscribe(asked.function, asked.args)

@@ -115,7 +115,7 @@ def _open(path: Path, *, overwrite: bool) -> BinaryIO:
     try:
         file = os.fdopen(open_private_file(path, flags), "wb")
     except FileExistsError:
-        raise FileExistsError(f"{path} exists already; record with overwrite=True to replace it") from None
+        raise FileExistsError(f"{path} exists already; to replace it: overwrite=True") from None
     except OSError as error:
         raise storage_error(error, "write", path) from error
     if path.suffix != ".gz":
