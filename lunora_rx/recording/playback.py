@@ -154,6 +154,8 @@ class Playback:
 
     async def wait_end(self) -> None:
         """Wait until everything was played, be it by itself or by whoever moves it; raises what broke the replay."""
+        self._enter("wait_end()")
+        self._start()
         self._note_end()
         await self._has_ended.wait()
         if self._failure is not None:
@@ -168,7 +170,7 @@ class Playback:
                 await task
 
     def _start(self) -> None:
-        if not self._is_paused and not self.is_playing:
+        if not self._is_paused:
             self.play()
 
     def _stand_still(self, what: str) -> None:
