@@ -33,6 +33,8 @@ from lunora_rx.protocol import (
 )
 from lunora_rx.protocol.preloaded import Preloaded
 from lunora_rx.protocol.session_probe import User, UserStatus
+from lunora_rx.recorder import Recording
+from lunora_rx.recording import ReplayClient, replay
 from lunora_rx.rx.calls import Call, Failed, Mutation, Ok, Phase
 from lunora_rx.rx.http_stream import HttpStream
 from lunora_rx.rx.importing import Import, ImportProgress
@@ -77,6 +79,8 @@ __all__ = [
     "ProtocolError",
     "QueryRef",
     "QueueError",
+    "Recording",
+    "ReplayClient",
     "ReplayProgress",
     "RequestTimeout",
     "RowChanges",
@@ -108,4 +112,5 @@ __all__ = [
     "__version__",
     "api",
     "observable_to_aiter",
+    "replay",
 ]

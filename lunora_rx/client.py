@@ -8,6 +8,7 @@ import random
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any, Self, TypeAlias, TypeVar, overload
 from weakref import WeakSet
 
@@ -95,6 +96,7 @@ from lunora_rx.protocol.rpc import MAX_BATCH_ENTRIES, UNBATCHABLE_PREFIXES, Acce
 from lunora_rx.protocol.session_probe import User
 from lunora_rx.protocol.values import UNDEFINED
 from lunora_rx.protocol.wire import decode_wire, encode_wire
+from lunora_rx.recorder import Recording
 from lunora_rx.rx.cache import Query, SharedCache
 from lunora_rx.rx.calls import Call, Failed, Mutation, Ok, Slot, result_of
 from lunora_rx.rx.following import FollowingSource
@@ -110,6 +112,7 @@ from lunora_rx.rx.subject import Latest, Signal, once
 from lunora_rx.rx.user import UserObservable
 from lunora_rx.rx.whispers import Whisper, Whispers
 from lunora_rx.storage import Storage, StorageWorker, open_directory
+from lunora_rx.storage.journal import Journal
 from lunora_rx.streaming import StreamLimits
 from lunora_rx.transport.aiohttp_transport import AiohttpTransport
 
@@ -278,6 +281,7 @@ class LunoraClient:
         self._user_calls: list[Call[User | None]] = []
         self._calls: dict[int, Call[Any]] = {}
         self._imports: WeakSet[Import] = WeakSet()
+        self._recording: Recording | None = None
         self._queue_limit = queue_limit
         self._mutations = Mutations(self._report, partial(self._report, what="an optimistic transform"))
         self._driver.publish_to(self._handlers())
@@ -307,6 +311,8 @@ class LunoraClient:
         if self._driver.is_over:
             return
         self._driver.check_loop("aclose()")
+        if self._recording is not None:
+            self._recording.end()
         for each in tuple(self._imports):
             each.close()
         self._cache.complete()
@@ -316,6 +322,8 @@ class LunoraClient:
         try:
             await self._driver.aclose()
         finally:
+            if self._recording is not None:
+                await self._recording.aclose()
             self._mutations.close()
             calls, self._user_calls = self._user_calls, []
             for call in calls:
@@ -863,6 +871,36 @@ class LunoraClient:
         self._driver.check_open("set_ws_token()")
         self._driver.set_ws_token(check_token_provider(token, "token"))
 
+    def record(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Recording:
+        """Write what passes between this client and its server to a file, until it is closed; ``replay`` plays it.
+
+        It may begin at any time: what the client shows already is written first. Tokens are left out; arguments
+        and values are not. Format: ``docs/recording.md``.
+
+        Args:
+            path: The file, readable only for its owner; compressed if the name ends in ``.gz``.
+            overwrite: Whether a file that exists gives way.
+
+        Returns:
+            What ends it: a context manager, also an asynchronous one, with ``close()``. It ends with the client, too,
+            and when the disk refuses, which ``on_storage_error`` is told.
+
+        Raises:
+            FileExistsError: The file exists already.
+            StorageError: It cannot be made.
+            RuntimeError: A recording is under way, or the client belongs to another loop.
+            ClientClosedError: The client is closed.
+        """
+        self._driver.check_open("record()")
+        if self._driver.loop is not None:
+            self._driver.enter("record()")
+        if self._recording is not None and self._recording.is_recording:
+            raise RuntimeError(f"record(): {self._recording!r}; close it first")
+        journal = Journal(Path(path), overwrite=overwrite, on_error=self._end_recording)
+        self._recording = Recording(self._driver, journal, url=show_url(self._origin))
+        self._recording.begin()
+        return self._recording
+
     def debug(self) -> dict[str, Any]:
         """Return what a bug report needs, as plain values; tokens are not among them."""
         core = self._driver.core
@@ -974,6 +1012,15 @@ class LunoraClient:
         # Said on the storage's thread, of what was found damaged.
         error.data = error.data or {"operation": "load", "mutation_id": None}
         self._driver.call_on_loop(lambda: self._report_storage_error(error))
+
+    def _end_recording(self, error: StorageError) -> None:
+        def end() -> None:
+            if self._recording is not None:
+                self._recording.end()
+            self._report_storage_error(error)
+
+        # Said on the journal's thread, as a rule.
+        self._driver.call_on_loop(end)
 
     def _note_storage_works(self) -> None:
         self._last_storage_error = ""

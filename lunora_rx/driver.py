@@ -14,7 +14,7 @@ import os
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from math import inf
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
 from lunora_rx.core.calls import HttpRequest
 from lunora_rx.core.events import CloseSocket, FrameIgnored, OpenSocket
@@ -28,7 +28,7 @@ from lunora_rx.interfaces import Socket, Transport
 from lunora_rx.persistence import CLOSE_TIMEOUT, OpenStorage, Persistence
 from lunora_rx.protocol.endpoints import websocket_url
 from lunora_rx.protocol.http_stream import stream_headers
-from lunora_rx.protocol.rpc import RpcCall
+from lunora_rx.protocol.rpc import HttpReply, RpcCall
 from lunora_rx.protocol.sse import StreamNews
 from lunora_rx.streaming import DEFAULT_LIMITS, StreamLimits, read_stream
 
@@ -46,6 +46,26 @@ _TURNS = 3
 _TURN_FRAMES = 256
 
 
+class Tap(Protocol):
+    """Looks on at what passes between a client and its server: called on the loop, in order, and quick to return."""
+
+    def note_socket(self, shard: str, stage: Literal["connecting", "open", "closed"], code: int | None = None) -> None:
+        """Note that a socket is being opened, is open, or is gone; one that never opened is gone after all."""
+        ...
+
+    def note_frame(self, shard: str, text: str | bytes, *, is_inbound: bool) -> None:
+        """Note a frame that is about to be applied, or to be sent."""
+        ...
+
+    def note_request(self, request: HttpRequest) -> None:
+        """Note a request that is about to be made; its headers hold the bearer."""
+        ...
+
+    def note_reply(self, request: HttpRequest, reply: HttpReply | LunoraError) -> None:
+        """Note what came of a request; one that was given up has no reply."""
+        ...
+
+
 class Link:
     """One attempt at a shard's socket, from the token to the last frame."""
 
@@ -53,7 +73,7 @@ class Link:
         self.shard = shard
         self.task: asyncio.Task[None]
         self.socket: Socket | None = None
-        self.has_token = False
+        self.token: str | None = None
         self._unsent: list[str] = []
         self._wake = asyncio.Event()
 
@@ -92,6 +112,9 @@ class Driver:
         on_storage_error: Takes what the storage refuses.
         on_storage_works: Called when the queue's store took something.
         new_client_id: Makes a client id, where none is kept.
+
+    Attributes:
+        tap: Who looks on, if anybody does.
     """
 
     def __init__(
@@ -109,6 +132,7 @@ class Driver:
         new_client_id: Callable[[], str] = str,
     ) -> None:
         self.core = core
+        self.tap: Tap | None = None
         self.frames_ignored = 0
         self.last_error: str | None = None
         self._transport = transport
@@ -223,6 +247,16 @@ class Driver:
     def connect(self, shard: str) -> None:
         """Open the shard's socket unless it is open or opening."""
         self._apply(lambda now: self.core.connect(shard, now))
+
+    def reconnect(self, shard: str) -> None:
+        """Open the shard's socket now if it waits for its next attempt."""
+        self._apply_unless_closed(lambda now: self.core.reconnect(shard, now))
+
+    @property
+    def secrets(self) -> set[str]:
+        """The credentials in use, for whoever must keep them out of what it writes."""
+        tokens = {self.core.calls.bearer, *(link.token for link in self._links.values())}
+        return {token for token in tokens if token}
 
     def subscribe(self, key: str, function_path: str, args: Any, shard: str) -> Snapshot[Any]:
         """Ask for a live query."""
@@ -435,8 +469,12 @@ class Driver:
     def _send(self, shard: str) -> None:
         frames = self.core.take_frames(shard)
         link = self._links.get(shard)
-        if link is not None:
-            link.send(frames)
+        if link is None:
+            return
+        if self.tap is not None:
+            for text in frames:
+                self.tap.note_frame(shard, text, is_inbound=False)
+        link.send(frames)
 
     def _arm(self, deadline: float) -> None:
         if deadline == self._armed:
@@ -468,6 +506,8 @@ class Driver:
         link = self._links.pop(event.shard, None)
         if link is None:
             return
+        if self.tap is not None:
+            self.tap.note_socket(event.shard, "closed", event.code)
         link.task.cancel()
         if link.socket is not None:
             self._spawn(link.socket.close(event.code))
@@ -477,6 +517,8 @@ class Driver:
         _log.warning("shard %r: a frame was ignored: %s", event.shard, event.reason)
 
     async def _run(self, link: Link) -> None:
+        if self.tap is not None:
+            self.tap.note_socket(link.shard, "connecting")
         try:
             link.socket = await self._connect(link)
         except Exception as error:
@@ -484,7 +526,9 @@ class Driver:
             self._lose(link, None)
             return
         self.last_error = None
-        self.core.receive_opened(link.shard, self._now(), has_token=link.has_token)
+        if self.tap is not None:
+            self.tap.note_socket(link.shard, "open")
+        self.core.receive_opened(link.shard, self._now(), has_token=link.token is not None)
         if self.persistence is not None:
             self.persistence.look_again()
         writer = self._spawn(link.write())
@@ -506,9 +550,8 @@ class Driver:
     async def _connect(self, link: Link) -> Socket:
         if self.persistence is not None:
             await self.persistence.has_started.wait()
-        token = await self._resolve_ws_token()
-        link.has_token = token is not None
-        return await self._transport.connect(websocket_url(self._ws_base, shard=link.shard, token=token), {})
+        link.token = await self._resolve_ws_token()
+        return await self._transport.connect(websocket_url(self._ws_base, shard=link.shard, token=link.token), {})
 
     async def _resolve_ws_token(self) -> str | None:
         if not callable(self._ws_token):
@@ -537,6 +580,8 @@ class Driver:
             # A frame may be waiting when its socket is retired: it must not be applied any more.
             if self._links.get(shard) is not link:
                 return
+            if self.tap is not None:
+                self.tap.note_frame(shard, text, is_inbound=True)
             try:
                 receive_text(shard, text, clock())
                 drain()
@@ -548,6 +593,8 @@ class Driver:
         if self._links.get(link.shard) is not link:
             return
         del self._links[link.shard]
+        if self.tap is not None:
+            self.tap.note_socket(link.shard, "closed", code)
         self.core.receive_closed(link.shard, code, self._now())
         self._drain()
 
@@ -559,8 +606,18 @@ class Driver:
         _log.log(level, "shard %r: %s; will try again", shard, text)
 
     async def _fetch(self, request: HttpRequest) -> None:
+        if self.tap is not None:
+            self.tap.note_request(request)
+        reply = await self._exchange(request)
+        if self.tap is not None:
+            self.tap.note_reply(request, reply)
+        self.core.receive_reply(request.request_id, reply, self._now())
+        self._requests.pop(request.request_id, None)
+        self._drain()
+
+    async def _exchange(self, request: HttpRequest) -> HttpReply | LunoraError:
         try:
-            reply = await self._transport.request(
+            return await self._transport.request(
                 request.method,
                 self._origin + request.path,
                 headers=request.headers,
@@ -568,14 +625,9 @@ class Driver:
                 timeout=request.timeout,
             )
         except LunoraError as error:
-            self.core.receive_reply(request.request_id, error, self._now())
+            return error
         except Exception as error:
-            failure = TransportError(f"the transport failed: {_reason(error)}", transient=True)
-            self.core.receive_reply(request.request_id, failure, self._now())
-        else:
-            self.core.receive_reply(request.request_id, reply, self._now())
-        self._requests.pop(request.request_id, None)
-        self._drain()
+            return TransportError(f"the transport failed: {_reason(error)}", transient=True)
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run a coroutine of the client's; who gives it one cancels it before ``aclose``, which waits for it."""

@@ -42,8 +42,8 @@ FACE = Ring(
 SEAM = Ring(names("errors protocol"))
 TOOL = Ring(
     names(
-        "__init__ client driver transport storage rx operators functions arguments interfaces core protocol errors"
-        " blocking recording testing codegen"
+        "__init__ client driver recorder transport storage rx operators functions arguments interfaces core protocol"
+        " errors blocking recording testing codegen"
     ),
     ANYTHING,
     ANYTHING,
@@ -64,12 +64,15 @@ RINGS = {
     "interfaces": SEAM,
     "functions": SEAM,
     "arguments": Ring(names("errors protocol core.identity")),
+    "recorder": Ring(names("driver errors protocol core storage.journal")),
     "client": Ring(
-        names("driver streaming transport storage rx operators core protocol errors interfaces functions arguments"),
+        names("driver recorder streaming transport storage rx operators core protocol errors interfaces functions")
+        | names("arguments"),
         names("aiohttp reactivex"),
     ),
     "__init__": Ring(
-        names("client driver transport storage rx operators core protocol errors interfaces functions arguments")
+        names("client driver recorder recording transport storage rx operators core protocol errors interfaces")
+        | names("functions arguments")
     ),
     "blocking": TOOL,
     "recording": TOOL,

@@ -13,6 +13,8 @@ import typer
 
 from lunora_rx import __version__
 from lunora_rx.cli import queue
+from lunora_rx.cli.record import record
+from lunora_rx.cli.replay import replay
 from lunora_rx.devserver import App
 
 app = typer.Typer(
@@ -23,6 +25,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(queue.app, name="queue")
+app.command(epilog='Example: lunora-rx record messages:list \'{"channel": "general"}\' -o session.jsonl --seconds 60')(
+    record
+)
+app.command(epilog="Example: lunora-rx replay session.jsonl --speed 4")(replay)
 
 
 @app.callback(invoke_without_command=True)

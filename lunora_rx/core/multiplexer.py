@@ -127,6 +127,13 @@ class Multiplexer:
         self._session(shard).connect(now)
         self._update_status(now)
 
+    def reconnect(self, shard: str, now: float) -> None:
+        """Do not let the shard's next attempt wait any longer, where one is planned."""
+        self.has_more = True
+        if shard in self.sessions:
+            self.sessions[shard].reconnect(now)
+        self._update_status(now)
+
     def subscribe(self, key: str, function_path: str, args: Any, shard: str, now: float) -> Snapshot[Any]:
         """Ask for a live query, with ``args`` in wire form, and return what is known of it."""
         self.has_more = True

@@ -143,6 +143,13 @@ class Session:
             self._open_socket(now)
         self._reschedule()
 
+    def reconnect(self, now: float) -> None:
+        """Ask for a socket at once where the next attempt has its time."""
+        state = self.connection.state
+        if isinstance(state, Idle) and state != Idle():
+            self._open_socket(now)
+        self._reschedule()
+
     def subscribe(self, key: str, function_path: str, args: Any, now: float) -> Subscription:
         """Ask for a live query; equal keys share one subscription."""
         subscription = self.subscriptions.acquire(key, function_path, args)

@@ -5,7 +5,7 @@ Source: ``docs/protocol.md``, section "Shapes and pokes".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from lunora_rx.core.shape_events import RowOp, RowsChanged, ShapeEvent, ShapeFailed, ShapeMoved
@@ -58,6 +58,11 @@ class Slice:
         self.is_reset = self.is_reset or part.reset is True
         self.last_mutation_id = max(self.last_mutation_id, part.last_mutation_id or 0)
         self._patches.append((part.rows_patch, tagged))
+
+    @property
+    def rows_patch(self) -> list[Any]:
+        """Its operations so far, as they came."""
+        return [op for patch, _ in self._patches for op in patch]
 
     def spoil(self) -> None:
         """Note that a part of it cannot be read."""
@@ -216,6 +221,14 @@ class Shapes:
     def is_needed(self) -> bool:
         """Whether the socket must stay."""
         return bool(self._shapes)
+
+    def __iter__(self) -> Iterator[Shape]:
+        return iter(self._shapes.values())
+
+    @property
+    def pokes(self) -> tuple[Poke, ...]:
+        """The pokes that have not ended."""
+        return tuple(self._pokes.values())
 
     def describe(self) -> dict[str, Any]:
         """Return what a bug report needs of each shape, by its id."""

@@ -140,6 +140,11 @@ class Streams:
         return True
 
     @property
+    def starts(self) -> list[str]:
+        """What would start, or carry on, those that the present socket carries."""
+        return [stream.encode_start(self._shard) for stream in self._running.values()]
+
+    @property
     def running(self) -> list[str]:
         """The streams that the present socket carries."""
         return list(self._running)

@@ -571,3 +571,14 @@ def test_status_is_polling_while_the_server_answers_polls():
     assert (statuses(core), core.poller.deadline) == ([Status.CONNECTED], inf)
     core.receive_closed("", None, 8.0)
     assert statuses(core) == [Status.OFFLINE]
+
+
+def test_reconnect_shows_in_the_status_and_leaves_unknown_shards_alone(core):
+    """The next attempt of one shard comes at once."""
+    subscribe(core, "a", "room")
+    opened(core, "room")
+    core.receive_closed("room", None, 1.0)
+    assert statuses(core) == [Status.OFFLINE]
+    core.reconnect("other", 1.0)
+    core.reconnect("room", 1.0)
+    assert core.take_events() == [OpenSocket("room"), StatusChanged(Status.CONNECTING)]

@@ -669,3 +669,24 @@ def test_attempt_that_never_opened_counts_and_takes_nothing_away():
     played.events()
     played.advance(10.0)
     assert (played.events(), failures) == ([CloseSocket("", 1000)], [1.0, 13.0])
+
+
+def test_reconnect_opens_at_once_what_waits_for_its_time():
+    """Somebody knows that the network is back."""
+    play = PlayedSession()
+    play.opened_with("a")
+    play.drop()
+    play.session.reconnect(play.now)
+    assert play.events() == [OpenSocket("")]
+    play.session.reconnect(play.now)
+    assert play.events() == []
+
+
+def test_reconnect_opens_nothing_that_nobody_asked_for():
+    """Without a first attempt there is no next one; an open socket stays."""
+    play = PlayedSession()
+    play.session.reconnect(play.now)
+    assert play.events() == []
+    play.opened_with("a")
+    play.session.reconnect(play.now)
+    assert play.events() == []

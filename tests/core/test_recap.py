@@ -1,0 +1,96 @@
+"""What is known of a shard, told again: a fresh client that is told it shows the same."""
+
+from __future__ import annotations
+
+from lunora_rx.core.recap import encode_base, is_anything_shown, recap, wire_tree
+from tests.core.play import PlayedSession, parsed
+
+POKE = {"pokeId": "p", "epoch": "e"}
+
+
+def told_again(play: PlayedSession) -> PlayedSession:
+    """Return a fresh client that asked for the same and was told the recap."""
+    fresh = PlayedSession()
+    fresh.subscribe("q", "r")
+    fresh.session.subscribe_shape("rows", {}, 0)
+    fresh.open()
+    for told in recap(play.session):
+        if told.is_inbound:
+            fresh.receive_text(told.text)
+    return fresh
+
+
+def played() -> PlayedSession:
+    play = PlayedSession()
+    play.subscribe("q", "r")
+    play.session.subscribe_shape("rows", {}, 0)
+    play.open()
+    return play
+
+
+def test_recap_tells_values_with_their_positions():
+    """Base, cursor and epoch, in wire form; a query without a value is only asked for."""
+    play = played()
+    play.receive("data", id="sub_1", data={"at": ["$lunora.wire$", "date", 5]}, cursor=7, epoch="e")
+    fresh = told_again(play)
+    ours, theirs = (each.session.subscriptions.get("q").result for each in (play, fresh))
+    assert (theirs.base, theirs.cursor, theirs.epoch) == (ours.base, 7, "e")
+    assert fresh.session.subscriptions.get("r").result.snapshot == play.session.subscriptions.get("r").result.snapshot
+    assert is_anything_shown(play.session)
+
+
+def test_recap_tells_a_failure():
+    """With its code, after the value that it left standing."""
+    play = played()
+    play.receive("data", id="sub_1", data=1, cursor=1, epoch="e")
+    play.receive("error", id="sub_1", error={"code": "NO", "message": "never"})
+    ours, theirs = (each.session.subscriptions.get("q").result for each in (play, told_again(play)))
+    assert (theirs.base, theirs.status, str(theirs.error)) == (1, ours.status, "NO: never")
+
+
+def test_recap_tells_rows_and_a_poke_that_has_not_ended():
+    """What follows in the poke fits to it."""
+    play = played()
+    first = [{"op": "insert", "key": "a", "value": {"n": 1}}]
+    for kind, body in (
+        ("pokeStart", POKE),
+        ("pokePart", {**POKE, "shapeId": "shape_1", "rowsPatch": first, "reset": True}),
+        ("pokeEnd", {**POKE, "checkpoint": 1}),
+        ("pokeStart", {"pokeId": "p2", "baseCheckpoint": 1, "epoch": "e"}),
+        ("pokePart", {"pokeId": "p2", "shapeId": "shape_1", "rowsPatch": [{"op": "insert", "key": "b", "value": 2}]}),
+    ):
+        play.receive(kind, **body)
+    fresh = told_again(play)
+    assert _shape(fresh).rows == {"a": {"n": 1}}
+    for each in (play, fresh):
+        each.receive("pokeEnd", pokeId="p2", checkpoint=2, epoch="e")
+    assert _shape(fresh).rows == _shape(play).rows == {"a": {"n": 1}, "b": 2}
+    assert (_shape(fresh).checkpoint, _shape(fresh).epoch) == (2, "e")
+
+
+def test_recap_tells_which_streams_run():
+    """From where they stand."""
+    play = played()
+    play.session.start_stream("a:b", {"x": 1}, 0, durable=True)
+    play.receive("chunk", id="stream_1", data=1, seq=4)
+    (start,) = [parsed(told.text) for told in recap(play.session) if parsed(told.text)["type"] == "stream"]
+    assert start["sinceChunk"] == 4
+    assert start["query"]["args"] == {"x": 1}
+
+
+def test_recap_of_nothing_shown_only_asks():
+    """There is nothing to tell, and no base."""
+    play = played()
+    assert not is_anything_shown(play.session)
+    assert [told.is_inbound for told in recap(play.session)] == [False] * 3
+    assert encode_base(play.session.subscriptions.get("q")) is None
+
+
+def test_wire_tree_keeps_numbers_that_only_a_server_sends():
+    """Plain JSON may hold integers past what is safe; they stay."""
+    assert wire_tree([2**60]) == [2**60]
+
+
+def _shape(play: PlayedSession):
+    (shape,) = play.session.shapes
+    return shape
