@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from lunora_rx import __version__
-from lunora_rx.cli import queue
+from lunora_rx.cli import codegen, queue
 from lunora_rx.devserver import App
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(queue.app, name="queue")
+app.command(epilog="Example: lunora-rx codegen http://127.0.0.1:8787 -o api.py")(codegen.codegen)
 
 
 @app.callback(invoke_without_command=True)
