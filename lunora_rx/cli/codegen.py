@@ -100,7 +100,7 @@ def _tell(output: str, before: str | None, text: str, methods: list[Method], *, 
     if check and is_changed:
         _complain(f"{output} is {'missing' if before is None else 'stale'}: generate it again")
     elif not check:
-        typer.echo(f"{output}: {_summary(methods)}{'' if is_changed else ', unchanged'}")
+        typer.echo(f"{output}: {_summary(methods)}{'' if is_changed else '; unchanged'}")
 
 
 def _diff(name: str, before: str, after: str) -> str:
@@ -122,11 +122,10 @@ def _counts(methods: list[Method]) -> dict[str, Any]:
 
 def _summary(methods: list[Method]) -> str:
     counts = _counts(methods)
+    kinds = [("queries", "query"), ("mutations", "mutation"), ("actions", "action")]
+    told = ", ".join(f"{counts[many]} {one if counts[many] == 1 else many}" for many, one in kinds)
     untyped = len(counts["untyped_results"])
-    return (
-        f"{counts['queries']} queries, {counts['mutations']} mutations, {counts['actions']} actions"
-        f"{f', {untyped} of them with no declared result' if untyped else ''}"
-    )
+    return told + (f"; {untyped} {'declares' if untyped == 1 else 'declare'} no result" if untyped else "")
 
 
 def _complain(text: str) -> None:

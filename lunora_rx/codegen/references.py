@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import unquote
 
 from lunora_rx.codegen.document import DocumentError
@@ -17,7 +17,7 @@ class Place:
     """Where a schema stands, and what may stand for it.
 
     Attributes:
-        root: The outermost schema around it.
+        root: The outermost schema around it; ``None`` among the components of the document.
         root_name: Where that is, for messages.
         path: Where the schema is in it: ``.properties.text``.
         hint: Name of the type, if it needs one.
@@ -43,39 +43,57 @@ class Place:
         return DocumentError(f"{where} must be {wanted}")
 
 
+class Target(NamedTuple):
+    """What a pointer leads to.
+
+    Attributes:
+        key: The same for the same definition.
+        schema: The definition; ``True`` if it is in another document.
+        place: Where it stands, without a hint.
+        name: The last part of the pointer.
+    """
+
+    key: str
+    schema: Any
+    place: Place
+    name: str
+
+
 class References:
     """The definitions of one document, found by pointer."""
 
     def __init__(self, document: object) -> None:
         self._document = document
 
-    def resolve(self, pointer: object, place: Place) -> tuple[str, Any]:
-        """Return a key that is the same for the same definition, and its schema; of another document, ``True``.
+    def resolve(self, pointer: object, place: Place) -> Target:
+        """Return what a pointer leads to: a part of the document, or else of the schema around the place.
 
         Raises:
             DocumentError: There is nothing behind the pointer.
         """
         if not isinstance(pointer, str):
             raise place.inner("$ref").error("a text such as '#/components/schemas/Message'")
-        if not pointer.startswith("#"):
-            return pointer, True
         parts = [unquote(part).replace("~1", "/").replace("~0", "~") for part in pointer[1:].split("/")[1:]]
+        name = parts[-1] if parts else ""
+        if not pointer.startswith("#"):
+            return Target(pointer, True, place, name)
         schema = _find(self._document, parts) if parts else _MISSING
         if schema is not _MISSING:
-            return pointer, schema
-        schema = _find(place.root, parts)
+            return Target(pointer, schema, Place(None, "", pointer), name)
+        schema = _MISSING if place.root is None else _find(place.root, parts)
         if schema is _MISSING:
             raise place.inner("$ref").error(f"a part of this document, and {pointer!r} is none")
-        return f"{place.root_name} {pointer}", schema
+        return Target(f"{place.root_name}{pointer}", schema, Place(place.root, place.root_name, pointer), name)
 
     def follow(self, schema: Any, place: Place) -> Any:
         """Return the schema that is meant, through as many references as there are; ``True`` if they lead nowhere."""
         seen: set[str] = set()
         while isinstance(schema, Mapping) and "$ref" in schema:
-            key, schema = self.resolve(schema["$ref"], place)
-            if key in seen:
+            target = self.resolve(schema["$ref"], place)
+            if target.key in seen:
                 return True
-            seen.add(key)
+            seen.add(target.key)
+            schema, place = target.schema, target.place
         return schema
 
 

@@ -54,6 +54,7 @@ class Schemas:
         Raises:
             DocumentError: The schema is none; the message says where.
         """
+        self._shared_names.setdefault(f"{place.root_name}#", name)
         self.inline.append(self._definition(name, schema, place, text))
         while self._waiting:
             shared_name, target, there = self._waiting.popleft()
@@ -99,15 +100,14 @@ class Schemas:
     # --- one row of the table each
 
     def _reference(self, pointer: object, place: Place) -> Type:
-        key, schema = self.references.resolve(pointer, place)
-        if schema is True:
+        target = self.references.resolve(pointer, place)
+        if isinstance(target.schema, bool):
             return ANY
-        if key not in self._shared_names:
-            name = self._names.take(pascal(key.rpartition("/")[2]) or "Schema")
-            self._shared_names[key] = name
-            there = Place(place.root, place.root_name if " " in key else key, hint=name)
-            self._waiting.append((name, schema, there))
-        return Name(self._shared_names[key])
+        if target.key not in self._shared_names:
+            name = self._names.take(pascal(target.name) or "Schema")
+            self._shared_names[target.key] = name
+            self._waiting.append((name, target.schema, replace(target.place, hint=name)))
+        return Name(self._shared_names[target.key])
 
     def _choice(self, members: list[Any], place: Place) -> Type:
         nested = [each for each in members if isinstance(each, Mapping) and _is_nested(each)]
@@ -204,6 +204,8 @@ class Schemas:
         self, name: str, properties: Mapping[str, Any], required: frozenset[str], place: Place
     ) -> Iterator[Field]:
         for key, schema in properties.items():
+            if not key:
+                continue  # pyright knows no typed dict with such a key
             kind = self.type_of(schema, place.inner(f"properties.{key}", hint=f"{name}{pascal(key)}"))
             text = schema.get("description") if isinstance(schema, Mapping) else None
             yield Field(key, kind, key in required, text if isinstance(text, str) else "")

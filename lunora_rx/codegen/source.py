@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 
-from lunora_rx.arguments import show_url
+from lunora_rx.arguments import check_token, show_url
 from lunora_rx.codegen.document import DocumentError
 from lunora_rx.errors import CodecError, TransportError
 from lunora_rx.protocol.endpoints import HEADER_AUTHORIZATION, OPENRPC_PATH
@@ -63,7 +63,8 @@ def _read(source: str, auth_token: str | None, timeout: float) -> bytes:
 
 
 async def _fetch(url: str, auth_token: str | None, timeout: float) -> HttpReply:
-    headers: Mapping[str, str] = {HEADER_AUTHORIZATION: f"Bearer {auth_token}"} if auth_token else {}
+    bearer = check_token(auth_token or None, "auth_token")
+    headers: Mapping[str, str] = {HEADER_AUTHORIZATION: f"Bearer {bearer}"} if bearer else {}
     transport = AiohttpTransport(max_frame_size=0, max_body_size=_MAX_SIZE)
     try:
         return await transport.request("GET", url, headers=headers, body=None, timeout=timeout)
