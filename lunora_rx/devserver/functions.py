@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
-from lunora_rx.devserver.annotations import Kind, Mismatch, kind_of
+from lunora_rx.devserver.annotations import kind_of
+from lunora_rx.devserver.kinds import Kind, Mismatch
 from lunora_rx.devserver.refusals import AppError
 from lunora_rx.protocol.values import UNDEFINED
 from lunora_rx.protocol.wire import decode_wire

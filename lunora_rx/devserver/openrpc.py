@@ -9,8 +9,8 @@ import inspect
 from collections.abc import Iterable
 from typing import Any, Final
 
-from lunora_rx.devserver.annotations import Components
 from lunora_rx.devserver.functions import Function
+from lunora_rx.devserver.kinds import Components
 
 __all__ = ["openrpc_document"]
 

@@ -9,7 +9,8 @@ from typing import Annotated, Any, Generic, Literal, NewType, NotRequired, Typed
 import pytest
 
 from lunora_rx.devserver import App, TableId
-from lunora_rx.devserver.annotations import Components, Mismatch, kind_of
+from lunora_rx.devserver.annotations import kind_of
+from lunora_rx.devserver.kinds import Components, Mismatch
 from lunora_rx.protocol import WireBigInt, WireUrl
 
 T = TypeVar("T")
