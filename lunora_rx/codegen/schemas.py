@@ -178,7 +178,10 @@ class Schemas:
         return Name(self.tables[table])
 
     def _array(self, schema: Mapping[str, Any], place: Place) -> Type:
-        item = self.type_of(schema.get("items", True), place.inner("items", hint=f"{place.hint}Item"))
+        items = schema.get("items", True)
+        if isinstance(items, list):
+            items = True  # a type for each place, as older schemas have it: the wire has no tuples
+        item = self.type_of(items, place.inner("items", hint=f"{place.hint}Item"))
         return Generic("Sequence" if place.is_args else "list", (item,))
 
     def _record(self, schema: Mapping[str, Any], place: Place) -> Type:
@@ -203,7 +206,7 @@ class Schemas:
     def _each_field(
         self, name: str, properties: Mapping[str, Any], required: frozenset[str], place: Place
     ) -> Iterator[Field]:
-        for key, schema in properties.items():
+        for key, schema in [*properties.items(), *((key, True) for key in sorted(required - properties.keys()))]:
             if not key:
                 continue  # pyright knows no typed dict with such a key
             kind = self.type_of(schema, place.inner(f"properties.{key}", hint=f"{name}{pascal(key)}"))

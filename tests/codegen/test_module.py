@@ -62,6 +62,7 @@ def test_committed_module_of_every_type_is_what_is_generated_now():
         ({"enum": [1, None, "a", True]}, 'Literal[1, "a", True] | None'),
         ({"enum": []}, "Any"),
         ({"type": "array", "items": TEXT}, "list[str]"),
+        ({"type": "array", "items": [TEXT, TEXT]}, "list[Any]"),
         ({"type": "object", "additionalProperties": {"type": "number"}}, "dict[str, float]"),
         ({"type": "object"}, "dict[str, Any]"),
         ({"anyOf": [{"type": "null"}, TEXT, TEXT]}, "str | None"),
@@ -98,6 +99,12 @@ def test_required_optional_and_nullable_fields_are_three_things():
     nullable = {"anyOf": [TEXT, {"type": "null"}]}
     text = generate(document(method("a:b", args=an_object("one", "three", one=TEXT, two=TEXT, three=nullable))))
     assert "    one: str\n    two: NotRequired[str]\n    three: str | None\n" in text
+
+
+def test_field_that_is_required_and_not_described_holds_anything():
+    """It cannot be left out, whatever it is."""
+    text = generate(document(method("a:b", args=an_object("one", "more", one=TEXT))))
+    assert "    one: str\n    more: Any\n" in text
 
 
 @pytest.mark.parametrize(
