@@ -19,7 +19,7 @@ from lunora_rx.errors import (
     StreamError,
     TransportError,
 )
-from lunora_rx.functions import ActionRef, MutationRef, QueryRef, ShapeRef, StreamRef, api
+from lunora_rx.functions import ActionRef, MutationRef, PagedQueryRef, QueryRef, ShapeRef, StreamRef, api
 from lunora_rx.protocol import (
     UNDEFINED,
     Undefined,
@@ -72,6 +72,7 @@ __all__ = [
     "Ok",
     "PageStatus",
     "PageValue",
+    "PagedQueryRef",
     "PaginatedQuery",
     "Phase",
     "Polling",

@@ -80,7 +80,9 @@ from lunora_rx.errors import ClientClosedError, LunoraError, ServerError, Storag
 from lunora_rx.functions import (
     ActionRef,
     Function,
+    Given,
     MutationRef,
+    PagedQueryRef,
     QueryRef,
     ShapeRef,
     StreamRef,
@@ -116,6 +118,7 @@ from lunora_rx.storage.journal import Journal
 from lunora_rx.streaming import StreamLimits
 from lunora_rx.transport.aiohttp_transport import AiohttpTransport
 
+A = TypeVar("A")
 T = TypeVar("T")
 Args: TypeAlias = Mapping[str, Any] | None
 
@@ -394,16 +397,16 @@ class LunoraClient:
         return AsyncIOThreadSafeScheduler(self._driver.loop)
 
     @overload
+    def live(self, function: QueryRef[None, T], args: None = None, *, shard: str | None = None) -> LiveQuery[T]: ...
+    @overload
     def live(
-        self, function: QueryRef[Any, T], args: Args | Observable[Any] = None, *, shard: str | None = None
+        self, function: QueryRef[A, T], args: Given[A] | Observable[A], *, shard: str | None = None
     ) -> LiveQuery[T]: ...
     @overload
     def live(
         self, function: Untyped, args: Args | Observable[Any] = None, *, shard: str | None = None
     ) -> LiveQuery[Any]: ...
-    def live(
-        self, function: Function, args: Args | Observable[Any] = None, *, shard: str | None = None
-    ) -> LiveQuery[Any]:
+    def live(self, function: Function, args: Any = None, *, shard: str | None = None) -> LiveQuery[Any]:
         """Return a query as a hot Observable of its values; nothing is sent before the first observer.
 
         Args:
@@ -430,14 +433,18 @@ class LunoraClient:
 
     @overload
     def query(
-        self, function: QueryRef[Any, T], args: Args = None, *, shard: str | None = None, timeout: float | None = None
+        self, function: QueryRef[None, T], args: None = None, *, shard: str | None = None, timeout: float | None = None
+    ) -> Call[T]: ...
+    @overload
+    def query(
+        self, function: QueryRef[A, T], args: Given[A], *, shard: str | None = None, timeout: float | None = None
     ) -> Call[T]: ...
     @overload
     def query(
         self, function: Untyped, args: Args = None, *, shard: str | None = None, timeout: float | None = None
     ) -> Call[Any]: ...
     def query(
-        self, function: Function, args: Args = None, *, shard: str | None = None, timeout: float | None = None
+        self, function: Function, args: Any = None, *, shard: str | None = None, timeout: float | None = None
     ) -> Call[Any]:
         """Ask for a query's value once, over HTTP; the call is made at once.
 
@@ -454,14 +461,18 @@ class LunoraClient:
 
     @overload
     def action(
-        self, function: ActionRef[Any, T], args: Args = None, *, shard: str | None = None, timeout: float | None = None
+        self, function: ActionRef[None, T], args: None = None, *, shard: str | None = None, timeout: float | None = None
+    ) -> Call[T]: ...
+    @overload
+    def action(
+        self, function: ActionRef[A, T], args: Given[A], *, shard: str | None = None, timeout: float | None = None
     ) -> Call[T]: ...
     @overload
     def action(
         self, function: Untyped, args: Args = None, *, shard: str | None = None, timeout: float | None = None
     ) -> Call[Any]: ...
     def action(
-        self, function: Function, args: Args = None, *, shard: str | None = None, timeout: float | None = None
+        self, function: Function, args: Any = None, *, shard: str | None = None, timeout: float | None = None
     ) -> Call[Any]:
         """Run an action, over HTTP, at once; an action is never queued and never repeated. Arguments as ``query``."""
         return self._call("action", function, args, shard, timeout)
@@ -469,13 +480,26 @@ class LunoraClient:
     @overload
     def mutation(
         self,
-        function: MutationRef[Any, T],
-        args: Args = None,
+        function: MutationRef[None, T],
+        args: None = None,
         *,
         shard: str | None = None,
         mutation_id: str | None = None,
         optimistic: Callable[[Any], Any] | None = None,
         optimistic_update: Callable[[LocalStore, Any], None] | None = None,
+        precondition: Callable[[], bool] | None = None,
+        timeout: float | None = None,
+    ) -> Mutation[T]: ...
+    @overload
+    def mutation(
+        self,
+        function: MutationRef[A, T],
+        args: Given[A],
+        *,
+        shard: str | None = None,
+        mutation_id: str | None = None,
+        optimistic: Callable[[Any], Any] | None = None,
+        optimistic_update: Callable[[LocalStore, A], None] | None = None,
         precondition: Callable[[], bool] | None = None,
         timeout: float | None = None,
     ) -> Mutation[T]: ...
@@ -495,7 +519,7 @@ class LunoraClient:
     def mutation(
         self,
         function: Function,
-        args: Args = None,
+        args: Any = None,
         *,
         shard: str | None = None,
         mutation_id: str | None = None,
@@ -578,14 +602,28 @@ class LunoraClient:
 
     @overload
     def paginate(
-        self, function: QueryRef[Any, PageValue[T]], args: Args = None, *, page_size: int = 50, shard: str | None = None
+        self,
+        function: PagedQueryRef[Any, PageValue[T], None],
+        args: None = None,
+        *,
+        page_size: int = 50,
+        shard: str | None = None,
+    ) -> PaginatedQuery[T]: ...
+    @overload
+    def paginate(
+        self,
+        function: PagedQueryRef[Any, PageValue[T], A],
+        args: Given[A],
+        *,
+        page_size: int = 50,
+        shard: str | None = None,
     ) -> PaginatedQuery[T]: ...
     @overload
     def paginate(
         self, function: Untyped, args: Args = None, *, page_size: int = 50, shard: str | None = None
     ) -> PaginatedQuery[Any]: ...
     def paginate(
-        self, function: Function, args: Args = None, *, page_size: int = 50, shard: str | None = None
+        self, function: Function, args: Any = None, *, page_size: int = 50, shard: str | None = None
     ) -> PaginatedQuery[Any]:
         """Return a paginated query as a hot Observable of one growing list; nothing is sent before the first observer.
 
@@ -615,10 +653,12 @@ class LunoraClient:
         return PaginatedQuery(source)
 
     @overload
-    def shape(self, name: ShapeRef[Any, T], args: Args = None, *, shard: str | None = None) -> Shape[T]: ...
+    def shape(self, name: ShapeRef[None, T], args: None = None, *, shard: str | None = None) -> Shape[T]: ...
+    @overload
+    def shape(self, name: ShapeRef[A, T], args: Given[A], *, shard: str | None = None) -> Shape[T]: ...
     @overload
     def shape(self, name: Untyped, args: Args = None, *, shard: str | None = None) -> Shape[Any]: ...
-    def shape(self, name: Function, args: Args = None, *, shard: str | None = None) -> Shape[Any]:
+    def shape(self, name: Function, args: Any = None, *, shard: str | None = None) -> Shape[Any]:
         """Return a shape as a hot Observable of its rows, kept up to date row by row.
 
         Each object is one subscription of its own on the wire, shared by its observers: those of the rows, of
@@ -639,8 +679,18 @@ class LunoraClient:
     @overload
     def stream(
         self,
-        function: StreamRef[Any, T],
-        args: Args = None,
+        function: StreamRef[None, T],
+        args: None = None,
+        *,
+        shard: str | None = None,
+        durable: bool = False,
+        max_buffer: int = MAX_BUFFER,
+    ) -> Stream[T]: ...
+    @overload
+    def stream(
+        self,
+        function: StreamRef[A, T],
+        args: Given[A],
         *,
         shard: str | None = None,
         durable: bool = False,
@@ -659,7 +709,7 @@ class LunoraClient:
     def stream(
         self,
         function: Function,
-        args: Args = None,
+        args: Any = None,
         *,
         shard: str | None = None,
         durable: bool = False,
@@ -713,8 +763,20 @@ class LunoraClient:
         self._driver.check_open("http_stream()")
         return self._http_streams.stream(build_stream_path(path, params, search), check_stream_headers(headers))
 
+    @overload
     def preload(
-        self, function: Function, args: Args = None, *, shard: str | None = None, timeout: float | None = None
+        self, function: QueryRef[None, T], args: None = None, *, shard: str | None = None, timeout: float | None = None
+    ) -> Call[Preloaded[T]]: ...
+    @overload
+    def preload(
+        self, function: QueryRef[A, T], args: Given[A], *, shard: str | None = None, timeout: float | None = None
+    ) -> Call[Preloaded[T]]: ...
+    @overload
+    def preload(
+        self, function: Untyped, args: Args = None, *, shard: str | None = None, timeout: float | None = None
+    ) -> Call[Preloaded[Any]]: ...
+    def preload(
+        self, function: Function, args: Any = None, *, shard: str | None = None, timeout: float | None = None
     ) -> Call[Preloaded[Any]]:
         """Ask for a query's value once, over HTTP, for somebody else to show first with ``hydrate``.
 

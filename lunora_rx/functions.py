@@ -1,17 +1,27 @@
 """Function references: which function of the deployment a call means.
 
 A function is a string ``"messages:list"``, an attribute path of ``api``, or a typed
-reference such as ``lunora-rx codegen`` will write.
+reference such as ``lunora-rx codegen`` writes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from keyword import iskeyword
-from typing import Any, ClassVar, Generic, NoReturn, TypeAlias, TypeVar
+from typing import Any, ClassVar, Generic, Never, NoReturn, TypeAlias, TypeVar
 
 Args = TypeVar("Args", contravariant=True)
 Result = TypeVar("Result", covariant=True)
+PageArgs = TypeVar("PageArgs", contravariant=True)
+Taken = TypeVar("Taken")
+
+Given: TypeAlias = Taken | Callable[[Never], Taken]
+"""Arguments of the type that a reference takes; it is never a callable.
+
+A type checker may look at the arguments before it looks at the reference, and then a dict is any dict. mypy looks at
+what may be a callable last, so that a dict is checked, key by key, as the ``TypedDict`` that the reference takes.
+"""
 
 
 class FunctionRef:
@@ -47,7 +57,10 @@ class FunctionRef:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class TypedRef(Generic[Args, Result]):
-    """A function whose kind, arguments and result are known."""
+    """A function whose kind, arguments and result are known.
+
+    ``Args`` is the ``TypedDict`` of its arguments, joined with ``None`` if they may be left out.
+    """
 
     kind: ClassVar[str] = ""
     path: str
@@ -61,6 +74,12 @@ class QueryRef(TypedRef[Args, Result]):
 
     __slots__ = ()
     kind = "query"
+
+
+class PagedQueryRef(QueryRef[Args, Result], Generic[Args, Result, PageArgs]):
+    """A query that answers pages: also ``client.paginate``, which takes ``PageArgs`` and sets the page's own."""
+
+    __slots__ = ()
 
 
 class MutationRef(TypedRef[Args, Result]):

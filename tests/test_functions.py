@@ -7,10 +7,10 @@ import pickle
 
 import pytest
 
-from lunora_rx import ActionRef, MutationRef, QueryRef, ShapeRef, StreamRef, api
+from lunora_rx import ActionRef, MutationRef, PagedQueryRef, QueryRef, ShapeRef, StreamRef, api
 from lunora_rx.functions import FunctionRef, any_path, function_path
 
-KINDS = [QueryRef, MutationRef, ActionRef, StreamRef, ShapeRef]
+KINDS = [QueryRef, PagedQueryRef, MutationRef, ActionRef, StreamRef, ShapeRef]
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_reference_survives_copies_and_is_a_key(reference):
 
 def test_references_of_different_kinds_differ():
     """A query and a mutation of the same path are two things."""
-    assert len({kind("a:b") for kind in KINDS} | {api.a.b}) == 6
+    assert len({kind("a:b") for kind in KINDS} | {api.a.b}) == 7
     assert api.a.b != api.a.c
     assert api.a.b != "a:b"
 
@@ -106,12 +106,13 @@ def test_reference_cannot_be_changed(reference, name):
         (api.tasks.import_, "api.tasks.import_"),
         (api.messages, "api.messages"),
         (MutationRef("a:b"), "MutationRef('a:b')"),
+        (PagedQueryRef("a:b"), "PagedQueryRef('a:b')"),
     ],
 )
 def test_reference_is_shown_as_in_the_source(reference, source):
     """What ``repr`` shows can be written."""
     assert repr(reference) == source
-    assert eval(source, {"api": api, "MutationRef": MutationRef}) == reference
+    assert eval(source, {"api": api, "MutationRef": MutationRef, "PagedQueryRef": PagedQueryRef}) == reference
 
 
 def test_api_is_shown_by_its_name():

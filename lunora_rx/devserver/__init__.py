@@ -1,5 +1,6 @@
 """An embedded server that speaks the Lunora protocol, for development, tests and demos."""
 
+from lunora_rx.devserver.annotations import TableId
 from lunora_rx.devserver.app import App
 from lunora_rx.devserver.backend import Backend
 from lunora_rx.devserver.calls import HttpRequest
@@ -27,4 +28,5 @@ __all__ = [
     "Raw",
     "RouteContext",
     "ServerSession",
+    "TableId",
 ]

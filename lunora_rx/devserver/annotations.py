@@ -1,8 +1,4 @@
-"""Annotations as checks: what a value must be, and how a schema says so.
-
-One ``Kind`` for each sort of annotation; the schemas are those of
-``docs/protocol.md``, section "OpenRPC document".
-"""
+"""Annotations as checks: which ``Kind`` an annotation is."""
 
 from __future__ import annotations
 
@@ -10,10 +6,11 @@ import collections.abc
 import types
 import typing
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Final, Literal, Protocol, TypeAlias
+from typing import Any, Final, Literal
 
+from lunora_rx.devserver.kinds import Anything, Fields, Items, Kind, OneOf, Record, Scalar, Schema
 from lunora_rx.protocol.values import (
     UNDEFINED,
     WireBigInt,
@@ -25,161 +22,17 @@ from lunora_rx.protocol.values import (
     WireUrl,
 )
 
-__all__ = ["Kind", "Mismatch", "kind_of"]
-
-Schema: TypeAlias = dict[str, Any]
-
-
-class Mismatch(Exception):
-    """A value is not what was expected: where, and what was expected there."""
-
-    def __init__(self, path: str, expected: str) -> None:
-        super().__init__(f"{path} must be {expected}")
-        self.path = path
-        self.expected = expected
-
-
-class Kind(Protocol):
-    """What an annotation asks of a value."""
-
-    @property
-    def expected(self) -> str:
-        """What a value must be, for a message."""
-        ...
-
-    @property
-    def schema(self) -> Schema:
-        """The same as a schema."""
-        ...
-
-    def check(self, value: Any, path: str) -> Any:
-        """Return the value as the function gets it, or raise ``Mismatch``."""
+__all__ = ["TableId", "kind_of"]
 
 
 @dataclass(frozen=True, slots=True)
-class Anything:
-    """``Any`` and ``object``."""
+class TableId:
+    """Marks a string as the id of a row: ``Annotated[str, TableId("messages")]``.
 
-    expected: str = "any value"
+    It goes into the OpenRPC document; the string is not looked up.
+    """
 
-    @property
-    def schema(self) -> Schema:
-        return {}
-
-    def check(self, value: Any, path: str) -> Any:
-        return value
-
-
-@dataclass(frozen=True, slots=True)
-class Scalar:
-    """A type whose values have no parts: ``convert`` returns the value to use, or ``UNDEFINED`` to refuse."""
-
-    expected: str
-    schema: Schema
-    convert: Callable[[Any], Any]
-
-    def check(self, value: Any, path: str) -> Any:
-        converted = self.convert(value)
-        if converted is UNDEFINED:
-            raise Mismatch(path, self.expected)
-        return converted
-
-
-@dataclass(frozen=True, slots=True)
-class OneOf:
-    """``Union``: the first member that accepts the value decides what the function gets."""
-
-    members: tuple[Kind, ...]
-
-    @property
-    def expected(self) -> str:
-        return " or ".join(each.expected for each in self.members)
-
-    @property
-    def schema(self) -> Schema:
-        return {"anyOf": [each.schema for each in self.members]}
-
-    def check(self, value: Any, path: str) -> Any:
-        deeper: Mismatch | None = None
-        for member in self.members:
-            try:
-                return member.check(value, path)
-            except Mismatch as mismatch:
-                deeper = mismatch if mismatch.path != path else deeper
-        raise deeper or Mismatch(path, self.expected)
-
-
-@dataclass(frozen=True, slots=True)
-class Items:
-    """``list[T]``."""
-
-    item: Kind
-
-    @property
-    def expected(self) -> str:
-        return f"a list, each item {self.item.expected}"
-
-    @property
-    def schema(self) -> Schema:
-        return {"type": "array", "items": self.item.schema}
-
-    def check(self, value: Any, path: str) -> Any:
-        if not isinstance(value, list):
-            raise Mismatch(path, self.expected)
-        return [self.item.check(each, f"{path}[{index}]") for index, each in enumerate(value)]
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """``dict[str, T]``."""
-
-    value: Kind
-
-    @property
-    def expected(self) -> str:
-        return f"an object, each value {self.value.expected}"
-
-    @property
-    def schema(self) -> Schema:
-        return {"type": "object", "additionalProperties": self.value.schema}
-
-    def check(self, value: Any, path: str) -> Any:
-        if not isinstance(value, dict):
-            raise Mismatch(path, self.expected)
-        return {name: self.value.check(each, f"{path}.{name}") for name, each in value.items()}
-
-
-@dataclass(frozen=True, slots=True)
-class Fields:
-    """A ``TypedDict``: fields beyond the declared ones are refused."""
-
-    name: str
-    kinds: Mapping[str, Kind]
-    required: frozenset[str]
-
-    @property
-    def expected(self) -> str:
-        return f"an object {self.name} with {', '.join(self.kinds) or 'no fields'}"
-
-    @property
-    def schema(self) -> Schema:
-        return {
-            "type": "object",
-            "properties": {name: kind.schema for name, kind in self.kinds.items()},
-            "required": [name for name in self.kinds if name in self.required],
-        }
-
-    def check(self, value: Any, path: str) -> Any:
-        if not isinstance(value, dict):
-            raise Mismatch(path, self.expected)
-        present = {name: each for name, each in value.items() if each is not UNDEFINED}
-        for name in present:
-            if name not in self.kinds:
-                raise Mismatch(f"{path}.{name}", f"left out: {path} takes {', '.join(self.kinds) or 'no fields'}")
-        for name, kind in self.kinds.items():
-            if name in self.required and name not in present:
-                raise Mismatch(f"{path}.{name}", f"given: {kind.expected}")
-        return {name: self.kinds[name].check(each, f"{path}.{name}") for name, each in present.items()}
+    table: str
 
 
 def kind_of(annotation: Any) -> Kind:
@@ -188,41 +41,83 @@ def kind_of(annotation: Any) -> Kind:
     Raises:
         TypeError: The annotation is none of those in ``docs/devserver.md``.
     """
-    if isinstance(annotation, typing.NewType):
-        return kind_of(annotation.__supertype__)
-    if typing.is_typeddict(annotation):
-        return _typed_dict(annotation)
-    origin = typing.get_origin(annotation)
-    if origin is not None:
-        return _generic(annotation, origin, typing.get_args(annotation))
+    return _Reading().kind_of(annotation)
+
+
+class _Reading:
+    """Reads one annotation; remembers the typed dicts around, which may hold themselves."""
+
+    def __init__(self) -> None:
+        self._typed_dicts: dict[Any, Fields] = {}
+
+    def kind_of(self, annotation: Any) -> Kind:
+        if isinstance(annotation, typing.NewType):
+            return self.kind_of(annotation.__supertype__)
+        if isinstance(annotation, typing.TypeVar):
+            return Anything()
+        origin = typing.get_origin(annotation)
+        if typing.is_typeddict(origin or annotation):
+            return self._typed_dict(annotation, origin or annotation)
+        if origin is not None:
+            return self._generic(annotation, origin, typing.get_args(annotation))
+        try:
+            return _PLAIN[annotation]
+        except (KeyError, TypeError):
+            raise TypeError(f"the annotation {annotation!r} is not supported") from None
+
+    def _generic(self, annotation: Any, origin: Any, args: tuple[Any, ...]) -> Kind:
+        if origin is typing.Annotated:
+            return _marked(self.kind_of(args[0]), args[1:])
+        if origin in (typing.Required, typing.NotRequired):
+            return self.kind_of(args[0])
+        if origin is Literal:
+            return _one_of(tuple(_literal(each) for each in args))
+        if origin in (typing.Union, types.UnionType):
+            return _one_of(tuple(self.kind_of(each) for each in args))
+        if origin in (list, collections.abc.Sequence):
+            return Items(self.kind_of(args[0]))
+        if origin in (dict, collections.abc.Mapping) and args[0] is str:
+            return Record(self.kind_of(args[1]))
+        raise TypeError(f"the annotation {annotation!r} is not supported")
+
+    def _typed_dict(self, annotation: Any, declared: Any) -> Kind:
+        if annotation not in self._typed_dicts:
+            hints = _hints_of(declared)
+            kinds: dict[str, Kind] = {}
+            self._typed_dicts[annotation] = Fields(annotation, _required_of(declared, hints), kinds)
+            given = dict(zip(getattr(declared, "__parameters__", ()), typing.get_args(annotation), strict=False))
+            kinds.update({name: self.kind_of(_filled(hint, given)) for name, hint in hints.items()})
+        return self._typed_dicts[annotation]
+
+
+def _hints_of(declared: Any) -> dict[str, Any]:
     try:
-        return _PLAIN[annotation]
-    except (KeyError, TypeError):
-        raise TypeError(f"the annotation {annotation!r} is not supported") from None
+        return typing.get_type_hints(declared, include_extras=True)
+    except NameError as error:
+        raise TypeError(f"{declared.__name__} names {error.name!r}, which is not defined in its module") from error
 
 
-def _generic(annotation: Any, origin: Any, args: tuple[Any, ...]) -> Kind:
-    if origin in (typing.Annotated, typing.Required, typing.NotRequired):
-        return kind_of(args[0])
-    if origin is Literal:
-        return _one_of(tuple(_literal(each) for each in args))
-    if origin in (typing.Union, types.UnionType):
-        return _one_of(tuple(kind_of(each) for each in args))
-    if origin in (list, collections.abc.Sequence):
-        return Items(kind_of(args[0]))
-    if origin in (dict, collections.abc.Mapping) and args[0] is str:
-        return Record(kind_of(args[1]))
-    raise TypeError(f"the annotation {annotation!r} is not supported")
+def _filled(hint: Any, given: Mapping[Any, Any]) -> Any:
+    """Return a hint with the type arguments of its typed dict in place of the parameters."""
+    if isinstance(hint, typing.TypeVar):
+        return given.get(hint, Any)
+    parameters = getattr(hint, "__parameters__", ())
+    return hint[tuple(given.get(each, Any) for each in parameters)] if parameters else hint
 
 
 def _one_of(members: tuple[Kind, ...]) -> Kind:
     return members[0] if len(members) == 1 else OneOf(members)
 
 
-def _typed_dict(annotation: Any) -> Kind:
-    hints = typing.get_type_hints(annotation, include_extras=True)
-    kinds = {name: kind_of(hint) for name, hint in hints.items()}
-    return Fields(annotation.__name__, kinds, _required_of(annotation, hints))
+def _marked(kind: Kind, marks: tuple[Any, ...]) -> Kind:
+    tables = [mark.table for mark in marks if isinstance(mark, TableId)]
+    if not tables:
+        return kind
+    if not isinstance(kind, Scalar) or kind.fixed_schema != {"type": "string"}:
+        raise TypeError(f"TableId({tables[0]!r}) marks a string, and this is {kind.expected}")
+    return replace(
+        kind, expected=f"the id of a row of {tables[0]}", fixed_schema={"type": "string", "x-lunora-table": tables[0]}
+    )
 
 
 def _required_of(annotation: Any, hints: Mapping[str, Any]) -> frozenset[str]:
@@ -261,6 +156,11 @@ def _binary(value: Any) -> Any:
     return value.data if isinstance(value, WireBytes) else value if type(value) is bytes else UNDEFINED
 
 
+def _tagged(name: str) -> Schema:
+    # The wire has a tag for these, and the document no schema: whoever does not know the keyword takes anything.
+    return {"x-lunora-rx-type": name}
+
+
 _PLAIN: Final[Mapping[Any, Kind]] = {
     Any: Anything(),
     object: Anything(),
@@ -272,11 +172,11 @@ _PLAIN: Final[Mapping[Any, Kind]] = {
     type(None): Scalar("null", {"type": "null"}, _instance_of(type(None))),
     bytes: Scalar("bytes", {"type": "string", "contentEncoding": "base64"}, _binary),
     WireBigInt: Scalar("a bigint", {"type": "string", "format": "int64"}, _instance_of(WireBigInt)),
-    datetime: Scalar("a date", {}, _instance_of(datetime)),
+    datetime: Scalar("a date", _tagged("datetime"), _instance_of(datetime)),
     list: Scalar("a list", {"type": "array", "items": {}}, _instance_of(list)),
     dict: Scalar("an object", {"type": "object", "additionalProperties": {}}, _instance_of(dict)),
     **{
-        kind: Scalar(f"a {kind.__name__}", {}, _instance_of(kind))
+        kind: Scalar(f"a {kind.__name__}", _tagged(kind.__name__), _instance_of(kind))
         for kind in (WireBytes, WireDate, WireError, WireMap, WireSet, WireUrl)
     },
 }

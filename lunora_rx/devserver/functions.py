@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
-from lunora_rx.devserver.annotations import Kind, Mismatch, Schema, kind_of
+from lunora_rx.devserver.annotations import kind_of
+from lunora_rx.devserver.kinds import Kind, Mismatch
 from lunora_rx.devserver.refusals import AppError
 from lunora_rx.protocol.values import UNDEFINED
 from lunora_rx.protocol.wire import decode_wire
@@ -53,7 +54,7 @@ class Function:
         handler: The Python function; its first parameter is the context.
         arguments: What it takes besides, by name.
         takes_more: Whether it has ``**arguments``, so that unknown names are let through.
-        result: Schema of what it returns; one without a type means that nothing was declared.
+        result: What it says it returns; ``None`` if it says nothing. It is not checked.
     """
 
     path: str
@@ -61,7 +62,7 @@ class Function:
     handler: Callable[..., Any]
     arguments: Mapping[str, Argument]
     takes_more: bool
-    result: Schema
+    result: Kind | None
 
     def bind(self, args: object) -> dict[str, Any]:
         """Return the keyword arguments for the handler from the wire form of a call's ``args``.
@@ -113,7 +114,7 @@ def register(path: str, kind: FunctionKind, handler: Callable[..., Any]) -> Func
     hints = _hints(path, handler)
     arguments = {each.name: _argument(path, each, hints) for each in parameters if each.kind is not each.VAR_KEYWORD}
     takes_more = len(arguments) < len(parameters)
-    return Function(path, kind, handler, arguments, takes_more, _result_schema(hints))
+    return Function(path, kind, handler, arguments, takes_more, _result(hints))
 
 
 def _check_sort(path: str, kind: FunctionKind, handler: Callable[..., Any]) -> None:
@@ -150,12 +151,11 @@ def _argument(path: str, parameter: inspect.Parameter, hints: Mapping[str, Any])
     return Argument(kind, parameter.default)
 
 
-def _result_schema(hints: Mapping[str, Any]) -> Schema:
+def _result(hints: Mapping[str, Any]) -> Kind | None:
     try:
-        schema = kind_of(hints["return"]).schema
+        return kind_of(hints["return"])
     except (KeyError, TypeError):
-        schema = {}
-    return schema or {"description": "No output declared."}
+        return None
 
 
 def _refused(argument: str, expected: str, path: str) -> AppError:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from lunora_rx.devserver.functions import Function
+from lunora_rx.devserver.kinds import Components
 
 __all__ = ["openrpc_document"]
 
@@ -22,20 +23,22 @@ _ERRORS: Final = (
 
 def openrpc_document(functions: Iterable[Function], *, title: str, version: str) -> dict[str, Any]:
     """Return the document; the same functions give the same document."""
-    methods = [_method(each) for each in sorted(functions, key=lambda function: function.path)]
+    components = Components()
+    methods = [_method(each, components) for each in sorted(functions, key=lambda function: function.path)]
     info = {"title": title, "description": "Functions of a lunora_rx embedded server.", "version": version}
-    return {"openrpc": "1.3.2", "info": info, "methods": methods}
+    document = {"openrpc": "1.3.2", "info": info, "methods": methods}
+    return document | ({"components": {"schemas": components.schemas}} if components.schemas else {})
 
 
-def _method(function: Function) -> dict[str, Any]:
+def _method(function: Function, components: Components) -> dict[str, Any]:
     namespace = function.path.partition(":")[0]
     return {
         "name": function.path,
         "x-lunora-function-kind": function.kind,
         "x-tags": [{"name": namespace}],
         **_documentation(function),
-        "params": [_params(function)],
-        "result": {"name": "result", "schema": function.result},
+        "params": [_params(function, components)],
+        "result": {"name": "result", "schema": _result(function, components)},
         "errors": [
             {"code": -32000 - index, "message": message, "data": {"code": code}}
             for index, (code, message) in enumerate(_ERRORS)
@@ -50,13 +53,18 @@ def _documentation(function: Function) -> dict[str, str]:
     return {"summary": text.partition("\n")[0], "description": text}
 
 
-def _params(function: Function) -> dict[str, Any]:
+def _params(function: Function, components: Components) -> dict[str, Any]:
     required = [name for name, argument in function.arguments.items() if argument.is_required]
     schema: dict[str, Any] = {
         "type": "object",
-        "properties": {name: argument.kind.schema for name, argument in function.arguments.items()},
+        "properties": {name: argument.kind.schema(components) for name, argument in function.arguments.items()},
         "required": required,
     }
     if function.takes_more:
         schema["additionalProperties"] = True
     return {"name": "args", "required": bool(required), "schema": schema}
+
+
+def _result(function: Function, components: Components) -> dict[str, Any]:
+    schema = {} if function.result is None else function.result.schema(components)
+    return schema or {"description": "No output declared."}

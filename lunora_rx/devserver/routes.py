@@ -9,10 +9,10 @@ from functools import partial
 from typing import Any, Final, TypeAlias
 
 from lunora_rx.devserver.access import Access, check_cross_site_socket
-from lunora_rx.devserver.annotations import Mismatch
 from lunora_rx.devserver.contexts import ActionContext
 from lunora_rx.devserver.events import event_texts
 from lunora_rx.devserver.functions import Function
+from lunora_rx.devserver.kinds import Mismatch
 from lunora_rx.devserver.producer import Chunks
 from lunora_rx.errors import CodecError
 from lunora_rx.protocol.text import parse

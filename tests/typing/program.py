@@ -55,9 +55,9 @@ async def typed(client: LunoraClient) -> None:
     async for rows in live.aiter():
         assert_type(rows, list[Message])
     assert_type(client.query(LIST, {"channelId": "general"}), Call[list[Message]])
-    assert_type(await client.query(LIST), list[Message])
+    assert_type(await client.query(LIST, {"channelId": "general"}), list[Message])
     assert_type(client.mutation(SEND, {"text": "hi"}), Mutation[str])
-    assert_type(await client.mutation(SEND), str)
+    assert_type(await client.mutation(SEND, {"text": "hi"}), str)
     assert_type(await client.action(MAIL), int)
 
 
@@ -70,7 +70,7 @@ async def untyped(client: LunoraClient) -> None:
 
 def fluent(client: LunoraClient) -> None:
     """The fluent ``map`` keeps types."""
-    assert_type(client.live(LIST).map(lambda rows: len(rows)), Observable[int])
+    assert_type(client.live(LIST, {"channelId": "general"}).map(lambda rows: len(rows)), Observable[int])
 
 
 def following(client: LunoraClient, channels: Observable[ListArgs]) -> None:
@@ -81,7 +81,7 @@ def following(client: LunoraClient, channels: Observable[ListArgs]) -> None:
 async def beside(client: LunoraClient) -> None:
     """Status, phases and batches."""
     assert_type(client.status.value, Status)
-    assert_type(client.mutation(SEND).phases.map(lambda phase: phase), Observable[Phase])
+    assert_type(client.mutation(SEND, {"text": "hi"}).phases.map(lambda phase: phase), Observable[Phase])
     assert_type(client.token_expired, Observable[str | None])
     for slot in await client.batch([(LIST, {"channelId": "general"}), ("a:b",)]):
         assert_type(slot, Ok[Any] | Failed)
