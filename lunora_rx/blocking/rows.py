@@ -8,7 +8,7 @@ import threading
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from queue import SimpleQueue
 from typing import Any
 
@@ -58,15 +58,24 @@ class ReadRows(AsyncIterator[Any]):
 
 
 def _read(rows: Iterable[Any], size: int, wanted: _Wanted) -> None:
-    iterator: Iterator[Any] | None = None
+    iterator: Iterator[Any] = chain.from_iterable(iter(rows) for _ in range(1))  # iter() may raise, and block, too
     while (batch := wanted.get()) is not None:
-        try:
-            iterator = iter(rows) if iterator is None else iterator
-            settle = partial(batch.set_result, list(islice(iterator, size)))
-        except Exception as error:
-            settle = partial(batch.set_exception, error)
-        with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
-            batch.get_loop().call_soon_threadsafe(_unless_done, batch, settle)
+        if not _answer(batch, iterator, size):
+            return
+        del batch  # while the next is waited for
+
+
+def _answer(batch: asyncio.Future[list[Any]], iterator: Iterator[Any], size: int) -> bool:
+    """Give the loop the next rows, or what reading them raised; tell whether there may be more."""
+    read: list[Any] = []
+    try:
+        read = list(islice(iterator, size))
+        settle = partial(batch.set_result, read)
+    except Exception as error:
+        settle = partial(batch.set_exception, error)
+    with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
+        batch.get_loop().call_soon_threadsafe(_unless_done, batch, settle)
+    return len(read) == size
 
 
 def _unless_done(batch: asyncio.Future[list[Any]], settle: partial[None]) -> None:
