@@ -128,13 +128,18 @@ class Subscription(abc.DisposableBase):
     """What one has subscribed to, from any thread; disposing ends it, and twice is once. A context manager too."""
 
     def __init__(self, bridge: Bridge, subscribe: Callable[[], abc.DisposableBase]) -> None:
-        self._thread = bridge.thread
+        self._bridge = bridge
         self._handle = SerialDisposable()
-        bridge.call(lambda: self._start(subscribe))
+        try:
+            bridge.call(lambda: self._start(subscribe))
+        except BaseException:
+            # Ctrl-C may come when it has begun already.
+            bridge.thread.post(self._handle.dispose)
+            raise
 
     def dispose(self) -> None:
         """End it: nothing is told any more once this returns, but for a call that another thread is in."""
-        self._thread.call(self._handle.dispose)
+        self._bridge.call(self._handle.dispose)
 
     def __enter__(self) -> Subscription:
         return self

@@ -87,10 +87,12 @@ class LoopThread:
             callback()
             return
         with self._lock:
-            if not self._is_over:
-                self._running_loop().call_soon_threadsafe(callback)
+            loop = self._running_loop()
+            if loop is not None:
+                loop.call_soon_threadsafe(callback)
                 return
-        self._ended.exception()
+        # Raises what it ended with before its time, such as a storage that cannot be opened.
+        self._ended.result()
         with self._lock:
             callback()
 
@@ -118,12 +120,12 @@ class LoopThread:
         with self._lock:
             if self._loop is None:
                 self._stopping.set()
-                self._running_loop()
+            self._running_loop()
         self.stop()
         self._ended.result()
         self._join()
 
-    def _running_loop(self) -> asyncio.AbstractEventLoop:
+    def _running_loop(self) -> asyncio.AbstractEventLoop | None:
         if self._loop is None:
             self._process = os.getpid()
             self._loop = asyncio.new_event_loop()
@@ -132,7 +134,7 @@ class LoopThread:
             self._thread.start()
         # Whoever exits right after the first call must find the hook below in place.
         self._ready.wait()
-        return self._loop
+        return None if self._is_over else self._loop
 
     def _run(self) -> None:
         loop = self._loop
@@ -141,9 +143,9 @@ class LoopThread:
             with asyncio.Runner(loop_factory=lambda: loop) as runner:
                 _run_to_end(runner.get_loop(), self._main())
         except BaseException as error:
-            self._ready.set()
             self._is_over = True
             self._ended.set_exception(error)
+            self._ready.set()
         else:
             self._ended.set_result(None)
         finally:

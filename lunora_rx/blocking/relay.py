@@ -114,18 +114,17 @@ class Courier:
             raise
 
     def _run(self) -> None:
-        with self._lock:
-            errand = self._waiting.popleft()
-        try:
-            errand()
-        except Exception as error:
-            self._report(error)
+        # All of it in one job: an executor that is being shut down takes no further one.
+        while (errand := self._next()) is not None:
+            try:
+                errand()
+            except Exception as error:
+                self._report(error)
+
+    def _next(self) -> Callable[[], object] | None:
         with self._lock:
             self._is_busy = bool(self._waiting)
-            if not self._is_busy:
-                return
-        # Others have their turn on the executor meanwhile.
-        self._submit()
+            return self._waiting.popleft() if self._waiting else None
 
 
 def crossing(post: Callable[[Callable[[], object]], None], source: Observable[T]) -> Observable[T]:
