@@ -95,7 +95,7 @@ class BlockingObservable(Generic[T]):
             conflate: Whether an executor that is busy gets the newest value only; by default as ``iter``.
 
         Returns:
-            What ends it; a context manager too. Until then it keeps the client alive.
+            What ends it; a context manager too. Until then the functions keep the client alive.
         """
         courier = None
         if executor is not None:

@@ -21,7 +21,8 @@ T = TypeVar("T")
 class Relay(Generic[T]):
     """Calls functions with what an Observable tells, until it is disposed of.
 
-    It holds on to the bridge: who is subscribed keeps the client alive.
+    Whoever has functions called keeps the client alive, as a subscription does that is forgotten. One without any only
+    holds something open, and for nobody once its handle is gone.
 
     Args:
         bridge: The way to the loop.
@@ -39,7 +40,7 @@ class Relay(Generic[T]):
         on_error: Callable[[Exception], object] | None,
         on_completed: Callable[[], object] | None,
     ) -> None:
-        self._bridge = bridge
+        self._keeps_alive = bridge if on_next or on_error or on_completed else None
         self._courier = courier
         self._on_next: Callable[[T], object] = on_next or _ignore
         self._on_error = on_error or _raise

@@ -8,6 +8,7 @@ import pytest
 
 from lunora_rx import StreamError
 from lunora_rx.blocking.mailbox import Mailbox
+from tests.blocking.conftest import until
 
 
 def taken(mailbox):
@@ -60,6 +61,20 @@ def test_mailbox_gives_the_error_after_the_values():
     assert mailbox.take() == 1
     with pytest.raises(OSError, match="broken"):
         mailbox.take()
+
+
+def test_mailbox_wakes_a_taker_for_each_value():
+    """Whoever waits already is woken, one for each value."""
+    mailbox, values = Mailbox(10, conflate=False), []
+    takers = [threading.Thread(target=lambda: values.append(mailbox.take(30)), daemon=True) for _ in range(4)]
+    for thread in takers:
+        thread.start()
+    until(lambda: len(mailbox._news._waiters) == 4)
+    for value in range(4):
+        mailbox.put(value)
+    for thread in takers:
+        thread.join(5)
+    assert sorted(values) == [0, 1, 2, 3]
 
 
 def test_mailbox_loses_no_value_and_no_wake_up_between_many_threads():

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from lunora_rx.blocking import LunoraClient
+from tests.blocking.conftest import NOWHERE
 
 BEGIN = "import os, sys, threading, time\nfrom lunora_rx.blocking import LunoraClient\n"
 QUIET = (
@@ -62,6 +63,16 @@ def test_program_that_ends_in_the_middle_of_a_write_stores_it(shop, tmp_path):
     run(QUEUED.format(storage=storage) + "for n in range(100): client.start.mutation('rows:add', {'n': n})")
     with LunoraClient(shop.url, storage=storage, client_id="me") as client:
         assert client.live("rows:list").first(lambda rows: len(rows) == 100, timeout=20)
+
+
+def test_program_that_ends_closes_its_client_in_good_order(shop, tmp_path):
+    """What the client keeps for the end, such as the last values, is on the disk; only a good end writes it so soon."""
+    storage = str(tmp_path / "store")
+    run(
+        f"client = LunoraClient(sys.argv[1], storage={storage!r})\nclient.live('rows:list').first(timeout=10)", shop.url
+    )
+    with LunoraClient(NOWHERE, storage=storage) as client:
+        assert client.live("rows:list").first(timeout=10) == []
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")

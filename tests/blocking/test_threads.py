@@ -84,6 +84,16 @@ def test_client_that_is_forgotten_ends_with_its_last_iterator(shop, no_threads_l
     until(lambda: not any(each.name == "lunora-blocking" for each in threading.enumerate()))
 
 
+def test_client_that_is_only_held_open_ends_with_what_holds_it(shop, no_threads_left):
+    """As in a cache that tells nobody when it lets go."""
+    live = LunoraClient(shop.url).live("rows:list")
+    cached = live, live.snapshots.subscribe()
+    assert live.first(timeout=10) == []
+    del live, cached
+    gc.collect()
+    until(lambda: not any(each.name == "lunora-blocking" for each in threading.enumerate()))
+
+
 def test_closing_while_others_begin_hangs_nobody(shop, no_threads_left):
     """Whoever comes too late is told that the client is closed."""
     for _ in range(10):
