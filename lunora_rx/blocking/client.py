@@ -13,7 +13,6 @@ from lunora_rx.blocking.bridge import Bridge, Subscription
 from lunora_rx.blocking.calls import Import
 from lunora_rx.blocking.loop_thread import LoopThread
 from lunora_rx.blocking.observables import BlockingObservable, Latest
-from lunora_rx.blocking.relay import crossing
 from lunora_rx.blocking.rows import ReadRows
 from lunora_rx.blocking.signatures import shows_parameters_of, takes_what
 from lunora_rx.blocking.start import Start
@@ -165,13 +164,12 @@ class LunoraClient:
         self, function: Untyped, args: Args | Observable[Any] = None, *, shard: str | None = None
     ) -> LiveQuery[Any]: ...
     @shows_parameters_of(AsyncClient.live)
-    def live(self, function: Any, args: Any = None, **options: Any) -> LiveQuery[Any]:
+    def live(self, *args: Any, **options: Any) -> LiveQuery[Any]:
         """Return a query as values that change; nothing is sent before the first observer.
 
         An Observable of arguments may emit on any thread.
         """
-        given = crossing(self._bridge.thread.post, args) if isinstance(args, Observable) else args
-        return LiveQuery(self._bridge, self._bridge.call(lambda: self._client.live(function, given, **options)))
+        return LiveQuery(self._bridge, self._bridge.call(lambda: self._client.live(*args, **options)))
 
     @overload
     def query(

@@ -161,10 +161,9 @@ class LoopThread:
         try:
             await self._end()
         finally:
+            # What was posted until now runs in the turns that the runner yet takes, what comes later where it is asked.
             with self._lock:
                 self._is_over = True
-            # What was posted until now runs in this turn; what comes later runs where it is asked.
-            await asyncio.sleep(0)
 
     def _close_at_exit(self) -> None:
         if self.is_foreign:

@@ -128,20 +128,6 @@ class Courier:
             return self._waiting.popleft() if self._waiting else None
 
 
-def crossing(post: Callable[[Callable[[], object]], None], source: Observable[T]) -> Observable[T]:
-    """Return an Observable that may emit on any thread as one that emits on the loop."""
-
-    def subscribe(observer: abc.ObserverBase[T], scheduler: abc.SchedulerBase | None = None) -> abc.DisposableBase:
-        return source.subscribe(
-            lambda value: post(partial(observer.on_next, value)),
-            lambda error: post(partial(observer.on_error, error)),
-            lambda: post(observer.on_completed),
-            scheduler=scheduler,
-        )
-
-    return Observable(subscribe)
-
-
 def _ignore(*args: Any) -> None:
     pass
 
