@@ -17,6 +17,7 @@ LAST_LINES = {
     "chat.py": r"3 messages, 2 times somebody else was typing, only Ada is left\.",
     "endless_list.py": r"all \d{3} rows are there; \d+ lists were shown, 0 with a flaw\.",
     "importing.py": r"20,000 rows imported, and the server has 20,000: 0 too many\.",
+    "script.py": r"3 words, written by threads and watched by a for loop\.",
     "tokens.py": r"62 words through 1 cut: no word is missing or twice\.",
 }
 

@@ -1,0 +1,84 @@
+"""Where values wait between the loop that brings them and a thread that takes them."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from lunora_rx.errors import StreamError
+
+T = TypeVar("T")
+
+
+class Mailbox(Generic[T]):
+    """Values in order, then the end; any number of threads put, and any number take.
+
+    Args:
+        limit: How many values may wait.
+        conflate: Whether the newest value takes the place of all that wait. Otherwise one beyond ``limit`` ends it
+            all with ``StreamError`` and code ``STREAM_BACKPRESSURE``.
+        on_overflow: Called by the thread that put one too many.
+    """
+
+    def __init__(self, limit: int, *, conflate: bool, on_overflow: Callable[[], object] = lambda: None) -> None:
+        self._values: deque[T] = deque(maxlen=1 if conflate else None)
+        self._limit = limit
+        self._is_conflating = conflate
+        self._on_overflow = on_overflow
+        self._news = threading.Condition()
+        self._is_over = False
+        self._error: BaseException | None = None
+
+    def put(self, value: T) -> None:
+        """Add a value, or replace the one that waits; nothing after the end."""
+        with self._news:
+            if self._is_over:
+                return
+            if self._is_conflating or len(self._values) < self._limit:
+                self._values.append(value)
+                self._news.notify()
+                return
+            self._values.clear()
+            self._end(StreamError(f"the thread is more than {self._limit} values behind", code="STREAM_BACKPRESSURE"))
+        self._on_overflow()
+
+    def finish(self, error: BaseException | None = None) -> None:
+        """Add the end; what waits before it is still taken."""
+        with self._news:
+            if not self._is_over:
+                self._end(error)
+
+    def clear(self) -> None:
+        """Drop what waits, and add the end."""
+        with self._news:
+            self._values.clear()
+            self._end(None)
+
+    def take(self, timeout: float | None = None) -> T:
+        """Wait for the next value.
+
+        Raises:
+            StopIteration: There will be none.
+            TimeoutError: There was none within that many seconds; there may yet be.
+            Exception: What it ended with, once.
+        """
+        with self._news:
+            if not self._news.wait_for(self._has_news, timeout):
+                raise TimeoutError(f"no value within {timeout:g} s")
+            if self._values:
+                return self._values.popleft()
+            error, self._error = self._error, None
+        try:
+            raise StopIteration if error is None else error
+        finally:
+            # A traceback keeps this frame.
+            del error
+
+    def _has_news(self) -> bool:
+        return bool(self._values) or self._is_over
+
+    def _end(self, error: BaseException | None) -> None:
+        self._is_over, self._error = True, error
+        self._news.notify_all()
