@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Literal, Self
 
+from reactivex.abc import DisposableBase
+
 from lunora_rx.core.calls import HttpRequest
 from lunora_rx.core.connection import Connecting
 from lunora_rx.core.recap import encode_base, is_anything_shown, recap
@@ -33,7 +35,7 @@ from lunora_rx.protocol.text import parse
 from lunora_rx.storage.journal import Journal
 
 
-class Recording:
+class Recording(DisposableBase):
     """A recording under way; a context manager, also an asynchronous one.
 
     It ends by ``close()``, with the client, or when the disk refuses. Ending it twice does nothing.

@@ -64,7 +64,7 @@ RINGS = {
     "interfaces": SEAM,
     "functions": SEAM,
     "arguments": Ring(names("errors protocol core.identity")),
-    "recorder": Ring(names("driver errors protocol core storage.journal")),
+    "recorder": Ring(names("driver errors protocol core storage.journal"), names("reactivex")),
     "client": Ring(
         names("driver recorder streaming transport storage rx operators core protocol errors interfaces functions")
         | names("arguments"),

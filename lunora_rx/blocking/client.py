@@ -23,7 +23,7 @@ from lunora_rx.core.events import IdentityChanged
 from lunora_rx.core.local_store import LocalStore
 from lunora_rx.core.snapshot import Status
 from lunora_rx.errors import ClientClosedError
-from lunora_rx.functions import ActionRef, MutationRef, QueryRef, ShapeRef, StreamRef, Untyped
+from lunora_rx.functions import ActionRef, Given, MutationRef, PagedQueryRef, QueryRef, ShapeRef, StreamRef, Untyped
 from lunora_rx.protocol.preloaded import Preloaded
 from lunora_rx.protocol.session_probe import User
 from lunora_rx.rx.calls import Call as AsyncCall
@@ -33,6 +33,7 @@ from lunora_rx.rx.paginated import PageValue
 from lunora_rx.rx.stream import MAX_BUFFER
 from lunora_rx.rx.whispers import Whisper
 
+A = TypeVar("A")
 T = TypeVar("T")
 
 _REQUEST_TIMEOUT: float = inspect.signature(AsyncClient).parameters["request_timeout"].default
@@ -156,8 +157,10 @@ class LunoraClient:
         return self._bridge.call(lambda: self._client.scheduler)
 
     @overload
+    def live(self, function: QueryRef[None, T], args: None = None, *, shard: str | None = None) -> LiveQuery[T]: ...
+    @overload
     def live(
-        self, function: QueryRef[Any, T], args: Args | Observable[Any] = None, *, shard: str | None = None
+        self, function: QueryRef[A, T], args: Given[A] | Observable[A], *, shard: str | None = None
     ) -> LiveQuery[T]: ...
     @overload
     def live(
@@ -173,7 +176,11 @@ class LunoraClient:
 
     @overload
     def query(
-        self, function: QueryRef[Any, T], args: Args = None, *, shard: str | None = None, timeout: float | None = None
+        self, function: QueryRef[None, T], args: None = None, *, shard: str | None = None, timeout: float | None = None
+    ) -> T: ...
+    @overload
+    def query(
+        self, function: QueryRef[A, T], args: Given[A], *, shard: str | None = None, timeout: float | None = None
     ) -> T: ...
     @overload
     def query(
@@ -191,7 +198,11 @@ class LunoraClient:
 
     @overload
     def action(
-        self, function: ActionRef[Any, T], args: Args = None, *, shard: str | None = None, timeout: float | None = None
+        self, function: ActionRef[None, T], args: None = None, *, shard: str | None = None, timeout: float | None = None
+    ) -> T: ...
+    @overload
+    def action(
+        self, function: ActionRef[A, T], args: Given[A], *, shard: str | None = None, timeout: float | None = None
     ) -> T: ...
     @overload
     def action(
@@ -205,13 +216,26 @@ class LunoraClient:
     @overload
     def mutation(
         self,
-        function: MutationRef[Any, T],
-        args: Args = None,
+        function: MutationRef[None, T],
+        args: None = None,
         *,
         shard: str | None = None,
         mutation_id: str | None = None,
         optimistic: Callable[[Any], Any] | None = None,
         optimistic_update: Callable[[LocalStore, Any], None] | None = None,
+        precondition: Callable[[], bool] | None = None,
+        timeout: float | None = None,
+    ) -> T: ...
+    @overload
+    def mutation(
+        self,
+        function: MutationRef[A, T],
+        args: Given[A],
+        *,
+        shard: str | None = None,
+        mutation_id: str | None = None,
+        optimistic: Callable[[Any], Any] | None = None,
+        optimistic_update: Callable[[LocalStore, A], None] | None = None,
         precondition: Callable[[], bool] | None = None,
         timeout: float | None = None,
     ) -> T: ...
@@ -253,7 +277,21 @@ class LunoraClient:
 
     @overload
     def paginate(
-        self, function: QueryRef[Any, PageValue[T]], args: Args = None, *, page_size: int = 50, shard: str | None = None
+        self,
+        function: PagedQueryRef[Any, PageValue[T], None],
+        args: None = None,
+        *,
+        page_size: int = 50,
+        shard: str | None = None,
+    ) -> PaginatedQuery[T]: ...
+    @overload
+    def paginate(
+        self,
+        function: PagedQueryRef[Any, PageValue[T], A],
+        args: Given[A],
+        *,
+        page_size: int = 50,
+        shard: str | None = None,
     ) -> PaginatedQuery[T]: ...
     @overload
     def paginate(
@@ -265,7 +303,9 @@ class LunoraClient:
         return PaginatedQuery(self._bridge, self._bridge.call(lambda: self._client.paginate(*args, **options)))
 
     @overload
-    def shape(self, name: ShapeRef[Any, T], args: Args = None, *, shard: str | None = None) -> Shape[T]: ...
+    def shape(self, name: ShapeRef[None, T], args: None = None, *, shard: str | None = None) -> Shape[T]: ...
+    @overload
+    def shape(self, name: ShapeRef[A, T], args: Given[A], *, shard: str | None = None) -> Shape[T]: ...
     @overload
     def shape(self, name: Untyped, args: Args = None, *, shard: str | None = None) -> Shape[Any]: ...
     @shows_parameters_of(AsyncClient.shape)
@@ -276,8 +316,18 @@ class LunoraClient:
     @overload
     def stream(
         self,
-        function: StreamRef[Any, T],
-        args: Args = None,
+        function: StreamRef[None, T],
+        args: None = None,
+        *,
+        shard: str | None = None,
+        durable: bool = False,
+        max_buffer: int = MAX_BUFFER,
+    ) -> BlockingObservable[T]: ...
+    @overload
+    def stream(
+        self,
+        function: StreamRef[A, T],
+        args: Given[A],
         *,
         shard: str | None = None,
         durable: bool = False,
@@ -307,7 +357,19 @@ class LunoraClient:
         """Return what a streaming route sends: each iteration is one request, and leaving it aborts the request."""
         return BlockingObservable(self._bridge, self._bridge.call(lambda: self._client.http_stream(*args, **options)))
 
-    @takes_what(AsyncClient.preload)
+    @overload
+    def preload(
+        self, function: QueryRef[None, T], args: None = None, *, shard: str | None = None, timeout: float | None = None
+    ) -> Preloaded[T]: ...
+    @overload
+    def preload(
+        self, function: QueryRef[A, T], args: Given[A], *, shard: str | None = None, timeout: float | None = None
+    ) -> Preloaded[T]: ...
+    @overload
+    def preload(
+        self, function: Untyped, args: Args = None, *, shard: str | None = None, timeout: float | None = None
+    ) -> Preloaded[Any]: ...
+    @shows_parameters_of(AsyncClient.preload)
     def preload(self, *args: Any, **options: Any) -> Preloaded[Any]:
         """Ask for a query's value once, for somebody else to show first with ``hydrate``. Raises as ``query``."""
         preloaded: Preloaded[Any] = self._ask("preload()", lambda: self._client.preload(*args, **options))
@@ -365,6 +427,15 @@ class LunoraClient:
         """
         user: User | None = self._ask("current_user()", self._client.current_user)
         return user
+
+    @takes_what(AsyncClient.record)
+    def record(self, *args: Any, **options: Any) -> Subscription:
+        """Write what passes between this client and its server to a file until it is disposed; ``replay`` plays it.
+
+        Disposing waits until all of it is in the file; so does the end of a ``with`` block. Raises as
+        ``lunora_rx.LunoraClient.record``.
+        """
+        return Subscription(self._bridge, lambda: self._client.record(*args, **options))
 
     def debug(self) -> dict[str, Any]:
         """Return what a bug report needs, as plain values; tokens are not among them."""

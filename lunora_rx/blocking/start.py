@@ -11,11 +11,12 @@ from lunora_rx.blocking.signatures import shows_parameters_of, takes_what
 from lunora_rx.client import Args
 from lunora_rx.client import LunoraClient as AsyncClient
 from lunora_rx.core.local_store import LocalStore
-from lunora_rx.functions import ActionRef, MutationRef, QueryRef, Untyped
+from lunora_rx.functions import ActionRef, Given, MutationRef, QueryRef, Untyped
 from lunora_rx.protocol.preloaded import Preloaded
 from lunora_rx.protocol.session_probe import User
 from lunora_rx.rx.calls import Slot
 
+A = TypeVar("A")
 T = TypeVar("T")
 
 
@@ -35,7 +36,11 @@ class Start:
 
     @overload
     def query(
-        self, function: QueryRef[Any, T], args: Args = None, *, shard: str | None = None, timeout: float | None = None
+        self, function: QueryRef[None, T], args: None = None, *, shard: str | None = None, timeout: float | None = None
+    ) -> Call[T]: ...
+    @overload
+    def query(
+        self, function: QueryRef[A, T], args: Given[A], *, shard: str | None = None, timeout: float | None = None
     ) -> Call[T]: ...
     @overload
     def query(
@@ -48,7 +53,11 @@ class Start:
 
     @overload
     def action(
-        self, function: ActionRef[Any, T], args: Args = None, *, shard: str | None = None, timeout: float | None = None
+        self, function: ActionRef[None, T], args: None = None, *, shard: str | None = None, timeout: float | None = None
+    ) -> Call[T]: ...
+    @overload
+    def action(
+        self, function: ActionRef[A, T], args: Given[A], *, shard: str | None = None, timeout: float | None = None
     ) -> Call[T]: ...
     @overload
     def action(
@@ -62,13 +71,26 @@ class Start:
     @overload
     def mutation(
         self,
-        function: MutationRef[Any, T],
-        args: Args = None,
+        function: MutationRef[None, T],
+        args: None = None,
         *,
         shard: str | None = None,
         mutation_id: str | None = None,
         optimistic: Callable[[Any], Any] | None = None,
         optimistic_update: Callable[[LocalStore, Any], None] | None = None,
+        precondition: Callable[[], bool] | None = None,
+        timeout: float | None = None,
+    ) -> Mutation[T]: ...
+    @overload
+    def mutation(
+        self,
+        function: MutationRef[A, T],
+        args: Given[A],
+        *,
+        shard: str | None = None,
+        mutation_id: str | None = None,
+        optimistic: Callable[[Any], Any] | None = None,
+        optimistic_update: Callable[[LocalStore, A], None] | None = None,
         precondition: Callable[[], bool] | None = None,
         timeout: float | None = None,
     ) -> Mutation[T]: ...
@@ -95,7 +117,19 @@ class Start:
         """Make several calls in one round trip; each succeeds or fails by itself."""
         return self._start(lambda: self._client.batch(*args, **options))
 
-    @takes_what(AsyncClient.preload)
+    @overload
+    def preload(
+        self, function: QueryRef[None, T], args: None = None, *, shard: str | None = None, timeout: float | None = None
+    ) -> Call[Preloaded[T]]: ...
+    @overload
+    def preload(
+        self, function: QueryRef[A, T], args: Given[A], *, shard: str | None = None, timeout: float | None = None
+    ) -> Call[Preloaded[T]]: ...
+    @overload
+    def preload(
+        self, function: Untyped, args: Args = None, *, shard: str | None = None, timeout: float | None = None
+    ) -> Call[Preloaded[Any]]: ...
+    @shows_parameters_of(AsyncClient.preload)
     def preload(self, *args: Any, **options: Any) -> Call[Preloaded[Any]]:
         """Ask for a query's value once, for somebody else to show first with ``hydrate``."""
         return self._start(lambda: self._client.preload(*args, **options))

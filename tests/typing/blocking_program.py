@@ -12,6 +12,7 @@ from lunora_rx import (
     ImportProgress,
     MutationRef,
     Ok,
+    PagedQueryRef,
     PageStatus,
     PageValue,
     Phase,
@@ -51,7 +52,7 @@ class Message(TypedDict):
 
 
 LIST: QueryRef[ListArgs, list[Message]] = QueryRef("messages:list")
-PAGE: QueryRef[ListArgs, PageValue[Message]] = QueryRef("messages:page")
+PAGE: PagedQueryRef[ListArgs, PageValue[Message], ListArgs] = PagedQueryRef("messages:page")
 SEND: MutationRef[Message, str] = MutationRef("messages:send")
 MAIL: ActionRef[Any, int] = ActionRef("mail:send")
 WORDS: StreamRef[Any, str] = StreamRef("words:all")
@@ -81,11 +82,11 @@ def typed(client: LunoraClient) -> None:
     assert_type(client.query(LIST, {"channelId": "general"}), list[Message])
     assert_type(client.mutation(SEND, {"text": "hi"}), str)
     assert_type(client.action(MAIL), int)
-    assert_type(client.start.query(LIST), Call[list[Message]])
-    assert_type(client.start.mutation(SEND), Mutation[str])
-    assert_type(client.start.mutation(SEND).result(5), str)
+    assert_type(client.start.query(LIST, {"channelId": "general"}), Call[list[Message]])
+    assert_type(client.start.mutation(SEND, {"text": "hi"}), Mutation[str])
+    assert_type(client.start.mutation(SEND, {"text": "hi"}).result(5), str)
     assert_type(client.start.action(MAIL).cancel(), bool)
-    assert_type([phase for phase in client.start.mutation(SEND).phases], list[Phase])  # noqa: C416
+    assert_type([phase for phase in client.start.mutation(SEND, {"text": "hi"}).phases], list[Phase])  # noqa: C416
 
 
 def untyped(client: LunoraClient) -> None:
@@ -100,7 +101,7 @@ def views(client: LunoraClient) -> None:
     shape = client.shape(OPEN)
     assert_type(shape, Shape[Message])
     assert_type(shape.changes, BlockingObservable[RowChanges[Message]])
-    pages = client.paginate(PAGE, page_size=10)
+    pages = client.paginate(PAGE, {"channelId": "general"}, page_size=10)
     assert_type(pages, PaginatedQuery[Message])
     assert_type(pages.first(), list[Message])
     assert_type(pages.status, PageStatus)
