@@ -35,7 +35,9 @@ from lunora_rx.protocol.preloaded import Preloaded
 from lunora_rx.protocol.session_probe import User, UserStatus
 from lunora_rx.recorder import Recording
 from lunora_rx.recording import ReplayClient, replay
+from lunora_rx.rx.binding import bind
 from lunora_rx.rx.calls import Call, Failed, Mutation, Ok, Phase
+from lunora_rx.rx.combined import Combined
 from lunora_rx.rx.http_stream import HttpStream
 from lunora_rx.rx.importing import Import, ImportProgress
 from lunora_rx.rx.interop import observable_to_aiter
@@ -44,6 +46,7 @@ from lunora_rx.rx.mutations import MutationSettled, ReplayProgress
 from lunora_rx.rx.paginated import PageStatus, PageValue, PaginatedQuery
 from lunora_rx.rx.shape import RowChanges, Shape
 from lunora_rx.rx.stream import Stream
+from lunora_rx.rx.threads import observe_on_thread
 from lunora_rx.rx.user import UserObservable
 from lunora_rx.rx.whispers import Whisper
 from lunora_rx.storage import Storage
@@ -58,6 +61,7 @@ __all__ = [
     "Call",
     "ClientClosedError",
     "CodecError",
+    "Combined",
     "Failed",
     "HttpStream",
     "IdentityChanged",
@@ -112,6 +116,8 @@ __all__ = [
     "WireUrl",
     "__version__",
     "api",
+    "bind",
     "observable_to_aiter",
+    "observe_on_thread",
     "replay",
 ]

@@ -101,11 +101,13 @@ from lunora_rx.protocol.wire import decode_wire, encode_wire
 from lunora_rx.recorder import Recording
 from lunora_rx.rx.cache import Query, SharedCache
 from lunora_rx.rx.calls import Call, Failed, Mutation, Ok, Slot, result_of
+from lunora_rx.rx.combined import PATIENCE, Combinations, Combined
 from lunora_rx.rx.following import FollowingSource
 from lunora_rx.rx.http_stream import HttpStream, HttpStreams
 from lunora_rx.rx.importing import QUEUED_CHUNKS, Import, Rows
 from lunora_rx.rx.live_query import CachedSource, LiveQuery
 from lunora_rx.rx.mutations import Mutations, MutationSettled, ReplayProgress
+from lunora_rx.rx.observers import DebugReport, reporter
 from lunora_rx.rx.paginated import PAGE_OPTIONS, PagedSource, PageValue, PaginatedQuery
 from lunora_rx.rx.preloading import PreloadCall, PreloadedSource
 from lunora_rx.rx.shape import Shape, Shapes
@@ -165,7 +167,8 @@ class LunoraClient:
         on_error: Takes exceptions that observers and optimistic transforms raise; by default they are logged.
         session: An ``aiohttp.ClientSession`` to use and not to close.
         transport: Reaches the server instead of aiohttp, for tests.
-        debug: Whether to find observers that change values they share, at the cost of a copy a delivery.
+        debug: Whether to find observers that change values they share, and calls from another thread than the
+            loop's, at the cost of two walks over each value an observer.
 
     Raises:
         TypeError: An argument is of the wrong type; it is named.
@@ -209,7 +212,7 @@ class LunoraClient:
         self._origin = origin
         self._last_storage_error = ""
         self._request_timeout = check_seconds(request_timeout, "request_timeout")
-        self._on_error = check_callable(on_error, "on_error")
+        on_error = check_callable(on_error, "on_error")
         self._on_storage_error = check_callable(on_storage_error, "on_storage_error")
         stores = _storage_of(storage, self._tell_storage_error)
         has_storage = stores is not None
@@ -265,28 +268,34 @@ class LunoraClient:
             on_storage_error=self._report_storage_error,
             on_storage_works=self._note_storage_works,
             new_client_id=_new_client_id,
+            checks_thread=debug,
         )
+        report = reporter(on_error, "an observer")
+        if debug:
+            report = DebugReport(report, self._driver.check_thread)
+        self._report = report
         self._cache = SharedCache(
             self._driver,
-            self._report,
+            report,
             path_of=partial(function_path, kind="query", method="cache.get()"),
             inspects=debug,
         )
-        self._whispers = Whispers(self._driver, self._report)
-        self._http_streams = HttpStreams(self._driver, self._report)
-        self._shapes = Shapes(self._driver, self._report, inspects=debug)
-        self._runs = Runs(self._driver, self._report)
-        self._status = Latest(Status.IDLE, self._report)
-        self._token_expired: Signal[str | None] = Signal(self._report)
-        self._identity_changed: Signal[IdentityChanged] = Signal(self._report)
-        self._auth_token_changed: Signal[None] = Signal(self._report)
-        self._user = UserObservable(self._resolve_user, self._report)
+        self._whispers = Whispers(self._driver, report)
+        self._http_streams = HttpStreams(self._driver, report)
+        self._shapes = Shapes(self._driver, report, inspects=debug)
+        self._combinations = Combinations(self._driver, report)
+        self._runs = Runs(self._driver, report)
+        self._status = Latest(Status.IDLE, report)
+        self._token_expired: Signal[str | None] = Signal(report)
+        self._identity_changed: Signal[IdentityChanged] = Signal(report)
+        self._auth_token_changed: Signal[None] = Signal(report)
+        self._user = UserObservable(self._resolve_user, report)
         self._user_calls: list[Call[User | None]] = []
         self._calls: dict[int, Call[Any]] = {}
         self._imports: WeakSet[Import] = WeakSet()
         self._recording: Recording | None = None
         self._queue_limit = queue_limit
-        self._mutations = Mutations(self._report, partial(self._report, what="an optimistic transform"))
+        self._mutations = Mutations(report, reporter(on_error, "an optimistic transform"))
         self._driver.publish_to(self._handlers())
 
     def __repr__(self) -> str:
@@ -331,6 +340,7 @@ class LunoraClient:
             calls, self._user_calls = self._user_calls, []
             for call in calls:
                 call.settle(ClientClosedError("the client was closed while the call was under way"))
+            self._combinations.complete()
             self._status.complete()
             for signal in (self._token_expired, self._identity_changed, self._auth_token_changed, self._user):
                 signal.complete()
@@ -653,6 +663,30 @@ class LunoraClient:
         return PaginatedQuery(source)
 
     @overload
+    def combine(self, members: Mapping[str, LiveQuery[T]], *, patience: float = PATIENCE) -> Combined[T]: ...
+    @overload
+    def combine(self, members: Mapping[str, Observable[Any]], *, patience: float = PATIENCE) -> Combined[Any]: ...
+    def combine(self, members: Mapping[str, Observable[Any]], *, patience: float = PATIENCE) -> Combined[Any]:
+        """Return several live queries, or any Observables, as a hot Observable of one consistent dict.
+
+        One dict for all that one write or one batch of frames changed, with no state in between, which
+        ``reactivex.combine_latest`` shows. Nothing is subscribed to before the first observer.
+
+        Args:
+            members: What to combine, by the names that the dicts have: live queries, their ``snapshots``, paginated
+                queries, shapes, ``client.status``, or Observables made of them. They may emit on any thread.
+            patience: Seconds that a dict waits for the rest of a commit that the server tells piece by piece. Only
+                live queries and their ``snapshots`` say which commit a value belongs to. With 0 or less nothing waits.
+
+        Raises:
+            TypeError: ``members`` is no mapping of names to Observables, or ``patience`` no number; it is named.
+            ValueError: ``members`` is empty.
+            ClientClosedError: The client is closed.
+        """
+        self._driver.check_open("combine()")
+        return self._combinations.combine(members, patience=check_number(patience, "patience"))
+
+    @overload
     def shape(self, name: ShapeRef[None, T], args: None = None, *, shard: str | None = None) -> Shape[T]: ...
     @overload
     def shape(self, name: ShapeRef[A, T], args: Given[A], *, shard: str | None = None) -> Shape[T]: ...
@@ -965,6 +999,7 @@ class LunoraClient:
 
     def debug(self) -> dict[str, Any]:
         """Return what a bug report needs, as plain values; tokens are not among them."""
+        self._driver.check_thread("debug()")
         core = self._driver.core
         return {
             "url": show_url(self._origin),
@@ -1028,12 +1063,16 @@ class LunoraClient:
             WhisperDropped: _note_dropped_whisper,
             ReplayProgressed: self._mutations.show_progress,
             AuthTokenChanged: lambda event: self._auth_token_changed.emit(None),
-            ValuesRevoked: lambda event: self._cache.revoke(),
+            ValuesRevoked: lambda event: self._revoke_values(),
             IdentityChanged: self._identity_changed.emit,
             IdentityDisputed: _warn_of_dispute,
             UserStateChanged: lambda event: self._user.set(event.state),
             UserHeard: self._settle_user,
         }
+
+    def _revoke_values(self) -> None:
+        self._cache.revoke()
+        self._combinations.revoke()
 
     def _settle_call(self, event: CallSettled) -> None:
         call = self._calls.pop(event.request_id, None)
@@ -1098,15 +1137,6 @@ class LunoraClient:
             self._on_storage_error(error)
         except Exception as second:
             _log.error("on_storage_error itself raised %s", type(second).__name__, exc_info=second)
-
-    def _report(self, error: Exception, *, what: str = "an observer") -> None:
-        if self._on_error is None:
-            _log.error("%s raised %s", what, type(error).__name__, exc_info=error)
-            return
-        try:
-            self._on_error(error)
-        except Exception as second:
-            _log.error("on_error itself raised %s", type(second).__name__, exc_info=second)
 
 
 def _note_dropped_whisper(event: WhisperDropped) -> None:

@@ -45,6 +45,9 @@ _TURNS = 3
 # Well below what may wait for an iteration (1,024 values).
 _TURN_FRAMES = 256
 
+# How many such pauses what comes after a batch of frames waits for its end: 4,096 frames.
+_PAUSES = 16
+
 
 class Tap(Protocol):
     """Looks on at what passes between a client and its server: called on the loop, in order, and quick to return."""
@@ -112,6 +115,7 @@ class Driver:
         on_storage_error: Takes what the storage refuses.
         on_storage_works: Called when the queue's store took something.
         new_client_id: Makes a client id, where none is kept.
+        checks_thread: Whether everything is refused on another thread than the loop's, in debug mode.
 
     Attributes:
         tap: Who looks on, if anybody does.
@@ -130,6 +134,7 @@ class Driver:
         on_storage_error: Callable[[StorageError], None] = lambda error: None,
         on_storage_works: Callable[[], None] = lambda: None,
         new_client_id: Callable[[], str] = str,
+        checks_thread: bool = False,
     ) -> None:
         self.core = core
         self.tap: Tap | None = None
@@ -158,12 +163,15 @@ class Driver:
             self._handlers = {**self._handlers, **self.persistence.handlers}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = self._process = 0
+        self._thread_name = ""
+        self._checks_thread = checks_thread
         self._links: dict[str, Link] = {}
         self._requests: dict[int, asyncio.Task[None]] = {}
         self._streams: set[asyncio.Task[None]] = set()
         self._background: set[asyncio.Task[Any]] = set()
         self._timer: asyncio.Handle | None = None
         self._armed = inf
+        self._pausing = 0
         self._is_draining = False
         self._is_closed = False
         self._ending: asyncio.Task[None] | None = None
@@ -198,11 +206,13 @@ class Driver:
         loop = self.check_loop(what)
         if self._loop is None:
             self._loop, self._thread, self._process = loop, threading.get_ident(), os.getpid()
+            self._thread_name = threading.current_thread().name
             if self.persistence is not None:
                 self.persistence.start(loop)
 
     def check_loop(self, what: str) -> asyncio.AbstractEventLoop:
         """Return the running loop, which must be the client's if it has one; raises ``RuntimeError`` otherwise."""
+        self.check_thread(what)
         # First of all: in a child that was forked under a running loop, asyncio says that none is running.
         if self._loop is not None and self._process != os.getpid():
             raise RuntimeError(
@@ -224,9 +234,19 @@ class Driver:
         return loop
 
     def check_open(self, what: str) -> None:
-        """Raise ``ClientClosedError`` once the client is closed."""
+        """Raise ``ClientClosedError`` once the client is closed, and what ``check_thread`` does."""
+        self.check_thread(what)
         if self._is_closed:
             raise ClientClosedError(f"{what}: the client is closed")
+
+    def check_thread(self, what: str) -> None:
+        """In debug mode raise ``RuntimeError`` on another thread than the loop's; before the first use any is right."""
+        if self._checks_thread and self._loop is not None and self._thread != threading.get_ident():
+            raise RuntimeError(
+                f"{what}: this is thread {threading.current_thread().name!r}, and the client belongs to thread"
+                f" {self._thread_name!r}, which runs its event loop; cross with loop.call_soon_threadsafe,"
+                " or with asyncio.run_coroutine_threadsafe where there is something to wait for"
+            )
 
     def call_on_loop(self, callback: Callable[[], None]) -> None:
         """Run a callback on the client's thread: now if this is it, else as soon as its loop can, if it still lives."""
@@ -240,9 +260,35 @@ class Driver:
             self._loop.call_soon_threadsafe(callback)
 
     def call_soon(self, callback: Callable[[], None]) -> None:
-        """Run a callback in the loop's next turn, after all that is read in this one; on the client's thread."""
+        """Run a callback after all that is read in one go, which mostly is in the loop's next turn; on its thread."""
         assert self._loop is not None, "enter() comes first"
-        self._loop.call_soon(callback)
+        self._loop.call_soon(self._call_when_read, callback, _PAUSES)
+
+    def _call_when_read(self, callback: Callable[[], None], pauses: int) -> None:
+        # What comes in one go may be longer than a turn may take: then the go ends later than the turn.
+        if self._pausing and pauses and self._loop is not None:
+            self._loop.call_soon(self._call_when_read, callback, pauses - 1)
+            return
+        callback()
+
+    def call_later(self, delay: float, callback: Callable[[], None]) -> Callable[[], object]:
+        """Run a callback on the client's thread after so many seconds; return what cancels that.
+
+        What has arrived by then is read first, as after a time in which the loop was blocked.
+        """
+        assert self._loop is not None, "enter() comes first"
+        loop = self._loop
+        handle: asyncio.Handle
+
+        def step(turns: int) -> None:
+            nonlocal handle
+            if turns:
+                handle = loop.call_soon(step, turns - 1)
+            else:
+                callback()
+
+        handle = loop.call_later(delay, step, _TURNS)
+        return lambda: handle.cancel()
 
     def connect(self, shard: str) -> None:
         """Open the shard's socket unless it is open or opening."""
@@ -576,7 +622,7 @@ class Driver:
             frames += 1
             if frames % _TURN_FRAMES == 0:
                 # Frames that are there already are received without a wait: whoever takes values must have its turn.
-                await asyncio.sleep(0)
+                await self._pause()
             # A frame may be waiting when its socket is retired: it must not be applied any more.
             if self._links.get(shard) is not link:
                 return
@@ -588,6 +634,13 @@ class Driver:
             except Exception as error:
                 # What one frame does to us must not end the conversation.
                 _log.error("shard %r: a frame could not be handled", shard, exc_info=error)
+
+    async def _pause(self) -> None:
+        self._pausing += 1
+        try:
+            await asyncio.sleep(0)
+        finally:
+            self._pausing -= 1
 
     def _lose(self, link: Link, code: int | None) -> None:
         if self._links.get(link.shard) is not link:

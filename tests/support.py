@@ -66,6 +66,13 @@ class ServerSocket:
         await self._end.send(text)
         await until(lambda: self._end.unread == 0)
 
+    async def push_all(self, *frames: dict[str, Any]) -> None:
+        """Send frames that the client reads in one go, and wait until it has dealt with them."""
+        for each in frames:
+            await self._end.send(orjson.dumps(each))
+        await until(lambda: self._end.unread == 0)
+        await turn()
+
     async def closed(self) -> int | None:
         """Wait for the client to close the socket; return the code."""
         async with asyncio.timeout(PATIENCE):

@@ -341,6 +341,33 @@ async def test_client_scheduler_runs_time_operators_without_a_thread(server, cli
     assert seen == [(3, threading.main_thread())]
 
 
+@pytest.mark.parametrize("is_given_at_the_end", [True, False])
+@pytest.mark.parametrize(
+    "operator",
+    [
+        lambda scheduler: ops.debounce(0.001, scheduler=scheduler),
+        lambda scheduler: ops.sample(0.001, scheduler=scheduler),
+        lambda scheduler: ops.delay(0.001, scheduler=scheduler),
+        lambda scheduler: ops.throttle_with_timeout(0.001, scheduler=scheduler),
+        lambda scheduler: ops.buffer_with_time(0.001, scheduler=scheduler),
+        lambda scheduler: ops.timeout(60, scheduler=scheduler),
+    ],
+    ids=["debounce", "sample", "delay", "throttle_with_timeout", "buffer_with_time", "timeout"],
+)
+async def test_client_scheduler_keeps_time_operators_on_the_loop(server, client, operator, is_given_at_the_end):
+    """Given to the operator, or once to ``subscribe`` for all of them; a disposal leaves no timer that emits."""
+    threads, seen, scheduler = set(threading.enumerate()), [], client.scheduler
+    live = client.live("a:b").pipe(operator(None if is_given_at_the_end else scheduler))
+    options = {"scheduler": scheduler} if is_given_at_the_end else {}
+    handle = live.subscribe(lambda value: seen.append((value, threading.current_thread())), **options)
+    socket, sub = await server.subscribed()
+    await socket.push("data", id=sub, data=1)
+    await until(lambda: [value for value, _ in seen if value])
+    handle.dispose()
+    assert {thread for _, thread in seen} == {threading.main_thread()}
+    assert set(threading.enumerate()) <= threads
+
+
 async def test_client_reply_of_something_else_is_a_transport_error(server, client):
     """A page of HTML with status 200 is no result."""
     call = client.query("a:b")

@@ -388,7 +388,7 @@ def test_phases_of_the_code_stand_in_the_figure():
     assert [phase for phase in Phase if not re.search(rf"\b{phase}\b", figure)] == []
 
 
-@pytest.mark.parametrize("name", ["guarantees.md", "guide.md"])
+@pytest.mark.parametrize("name", ["composing.md", "guarantees.md", "guide.md"])
 def test_links_of_the_pages_lead_to_headings(name):
     """A link arrives where it says, on another page too."""
     links = re.findall(r"\]\((\w+\.md)?(?:#([^)]+))?\)", (ROOT / "docs" / name).read_text(encoding="utf-8"))

@@ -14,6 +14,7 @@ USERS = ("User(id='ada') authenticated", "now: bo", "user: User(id='bo')", "None
 SHAPES = ("a shape of 5 rows, 32 letters", "entries: 20 CanLoadMore", "entries: 51 Exhausted")
 STREAMS = ("the answer: because the sky is deep", "job: nightly 0.25", "job: nightly 1.0")
 TOGETHER = ("typing: bo {'channel': 'general'}", "bo has left: True")
+COMPOSED = ("{'cash': -10, 'bank': 10}", "connected -10", "calm: -10", "charts_0 -11", "page: {'cash': -11}")
 MOVED = ("hydrated: stale", "hydrated: live", "chunk 4: 1000 of 1000 rows", "True 1051", "without a socket: polling")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -41,6 +42,20 @@ def test_guide_program_runs_as_it_stands(tmp_path):
     for promised in ("['hello']", "FORBIDDEN not for you", "args.channel", *parts):
         assert promised in done.stdout
     assert "storage:" not in done.stdout
+
+
+def test_composing_program_runs_as_it_stands(tmp_path):
+    """The blocks of the page together are one program, which shows no money in between and names both faults."""
+    done = run_blocks("docs/composing.md", tmp_path)
+    assert done.returncode == 0, done.stderr
+    faults = (
+        "changed a value that it shares",
+        "query(): this is thread 'worker', and the client belongs to thread 'Main",
+    )
+    for promised in (*COMPOSED, *faults):
+        assert promised in done.stdout
+    assert set(re.findall(r"^total: (.*)$", done.stdout, re.MULTILINE)) == {"0"}
+    assert done.stderr == ""
 
 
 def test_readme_test_command_is_what_ci_runs():

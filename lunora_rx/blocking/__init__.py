@@ -5,12 +5,13 @@ from lunora_rx.blocking.calls import Call, Import, Mutation, Phases
 from lunora_rx.blocking.client import LunoraClient
 from lunora_rx.blocking.observables import BlockingObservable, Latest, ShownObservable, ValueIterator
 from lunora_rx.blocking.start import Start
-from lunora_rx.blocking.views import Cache, LiveQuery, PaginatedQuery, Shape, UserObservable
+from lunora_rx.blocking.views import Cache, Combined, LiveQuery, PaginatedQuery, Shape, UserObservable
 
 __all__ = [
     "BlockingObservable",
     "Cache",
     "Call",
+    "Combined",
     "Import",
     "Latest",
     "LiveQuery",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterable, Callable, Iterable, Sized
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sized
 from typing import Any, Self, TypeVar, overload
 
 from reactivex import Observable
@@ -16,7 +16,7 @@ from lunora_rx.blocking.observables import BlockingObservable, Latest
 from lunora_rx.blocking.rows import ReadRows
 from lunora_rx.blocking.signatures import shows_parameters_of, takes_what
 from lunora_rx.blocking.start import Start
-from lunora_rx.blocking.views import Cache, LiveQuery, PaginatedQuery, Shape, UserObservable
+from lunora_rx.blocking.views import Cache, Combined, LiveQuery, PaginatedQuery, Shape, UserObservable
 from lunora_rx.client import Args
 from lunora_rx.client import LunoraClient as AsyncClient
 from lunora_rx.core.events import IdentityChanged
@@ -28,6 +28,7 @@ from lunora_rx.protocol.preloaded import Preloaded
 from lunora_rx.protocol.session_probe import User
 from lunora_rx.rx.calls import Call as AsyncCall
 from lunora_rx.rx.calls import Slot
+from lunora_rx.rx.combined import PATIENCE
 from lunora_rx.rx.mutations import MutationSettled, ReplayProgress
 from lunora_rx.rx.paginated import PageValue
 from lunora_rx.rx.stream import MAX_BUFFER
@@ -268,6 +269,20 @@ class LunoraClient:
         timeout = options.get("timeout")
         write = self._start.mutation(*args, **options)
         return write.verdict(self._request_timeout if timeout is None else timeout)
+
+    @overload
+    def combine(self, members: Mapping[str, LiveQuery[T]], *, patience: float = PATIENCE) -> Combined[T]: ...
+    @overload
+    def combine(
+        self, members: Mapping[str, BlockingObservable[Any]], *, patience: float = PATIENCE
+    ) -> Combined[Any]: ...
+    def combine(self, members: Mapping[str, BlockingObservable[Any]], *, patience: float = PATIENCE) -> Combined[Any]:
+        """Return several live queries, or whatever else of this client is observed, as one consistent dict.
+
+        As ``lunora_rx.LunoraClient.combine``, of what this client gave.
+        """
+        inner: Mapping[str, Any] = {name: getattr(each, "observable", each) for name, each in members.items()}
+        return Combined(self._bridge, self._bridge.call(lambda: self._client.combine(inner, patience=patience)))
 
     @takes_what(AsyncClient.batch)
     def batch(self, *args: Any, **options: Any) -> list[Slot]:

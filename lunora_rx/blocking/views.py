@@ -10,6 +10,7 @@ from lunora_rx.blocking.observables import BlockingObservable, ShownObservable
 from lunora_rx.core.snapshot import Snapshot
 from lunora_rx.protocol.session_probe import User, UserState, UserStatus
 from lunora_rx.rx.cache import Query, SharedCache
+from lunora_rx.rx.combined import Combined as AsyncCombined
 from lunora_rx.rx.live_query import LiveQuery as AsyncLiveQuery
 from lunora_rx.rx.paginated import PageStatus
 from lunora_rx.rx.paginated import PaginatedQuery as AsyncPaginatedQuery
@@ -55,6 +56,19 @@ class LiveQuery(ShownObservable[T]):
     def refresh(self) -> None:
         """Ask the server for the whole value again, also after an error; does not wait for it."""
         self._bridge.call(self._live.refresh)
+
+
+class Combined(ShownObservable[dict[str, T]]):
+    """Several Observables as one consistent dict: hot, shared by its observers, latest dict first."""
+
+    def __init__(self, bridge: Bridge, combined: AsyncCombined[T]) -> None:
+        super().__init__(bridge, combined)
+        self._combined = combined
+
+    @property
+    def value(self) -> dict[str, T]:
+        """The dict shown now; ``UNDEFINED`` before the first, and while nobody watches."""
+        return self._bridge.call(lambda: self._combined.value)
 
 
 class PaginatedQuery(LiveQuery[list[T]]):

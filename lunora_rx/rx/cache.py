@@ -25,6 +25,10 @@ class Requests(Protocol):
         """Raise unless requests can be made here and now."""
         ...
 
+    def check_thread(self, what: str) -> None:
+        """Raise in debug mode if this is not the client's thread."""
+        ...
+
     def call_on_loop(self, callback: Callable[[], None]) -> None:
         """Run a callback on the client's thread."""
         ...
@@ -94,6 +98,7 @@ class SharedCache:
         return len(self._entries)
 
     def __iter__(self) -> Iterator[tuple[Query, Snapshot[Any]]]:
+        self.check_thread("iterating over client.cache")
         return iter([(entry.query, entry.subject.snapshot) for entry in self._entries.values()])
 
     @property
@@ -118,6 +123,7 @@ class SharedCache:
             TypeError: ``function`` is no query.
             CodecError: An argument cannot be encoded.
         """
+        self.check_thread("cache.get()")
         tree = encode_wire({} if args is None else args, root="args")
         return self.snapshot(Query(self._path_of(function), tree, shard or ""))
 
@@ -176,6 +182,10 @@ class SharedCache:
     def enter(self) -> None:
         """Raise unless queries can be watched here and now."""
         self._requests.enter("subscribing to a live query")
+
+    def check_thread(self, what: str) -> None:
+        """Raise in debug mode if this is not the client's thread."""
+        self._requests.check_thread(what)
 
     def call_on_loop(self, callback: Callable[[], None]) -> None:
         """Run a callback on the client's thread."""

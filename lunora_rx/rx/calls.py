@@ -15,7 +15,7 @@ from reactivex.disposable import Disposable
 
 from lunora_rx.errors import ClientClosedError, CodecError, LunoraError
 from lunora_rx.protocol.rpc import Accepted, Outcome
-from lunora_rx.rx.observers import Observers, OnError
+from lunora_rx.rx.observers import DebugReport, Observers, OnError
 
 T = TypeVar("T")
 
@@ -161,6 +161,8 @@ class Call(Observable[T]):
         return Disposable()
 
     def _check_loop(self, what: str) -> None:
+        if isinstance(self._report, DebugReport):
+            self._report.check_thread(f"{what} of {self._title}")
         try:
             is_ours = asyncio.get_running_loop() is self._loop
         except RuntimeError:

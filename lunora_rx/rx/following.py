@@ -134,6 +134,12 @@ class FollowingSource:
         self._following: Following | None = None
 
     @property
+    def shard(self) -> str | None:
+        """The shard of the query followed now."""
+        query = None if self._following is None else self._following.query
+        return None if query is None else query.shard
+
+    @property
     def title(self) -> str:
         """How the query is written in a program."""
         return self._title

@@ -90,11 +90,16 @@ def observable_to_aiter(
     Raises:
         ValueError: ``overflow`` is unknown, or ``max_buffer`` is below 1.
     """
+    return ObservableIterator(source, overflow, limit_of(overflow, max_buffer))
+
+
+def limit_of(overflow: Overflow, max_buffer: int) -> int:
+    """Return how many values may wait; raises ``ValueError`` for an option that cannot be used."""
     if overflow not in _OVERFLOWS:
         raise ValueError(f"overflow is one of {', '.join(_OVERFLOWS)}, not {overflow!r}")
     if max_buffer < 1:
         raise ValueError(f"max_buffer is at least 1, not {max_buffer}")
-    return ObservableIterator(source, overflow, 1 if overflow == "latest" else max_buffer)
+    return 1 if overflow == "latest" else max_buffer
 
 
 class ObservableIterator(AsyncIterator[T]):

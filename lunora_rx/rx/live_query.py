@@ -40,6 +40,11 @@ class Source(Protocol):
         ...
 
     @property
+    def shard(self) -> str | None:
+        """The shard whose positions its snapshots have; ``None`` where a position does not say what a value holds."""
+        ...
+
+    @property
     def title(self) -> str:
         """How the query is written in a program."""
         ...
@@ -73,6 +78,11 @@ class CachedSource:
     def refresh(self) -> None:
         """Ask for the whole value again."""
         self._cache.refresh(self._query)
+
+    @property
+    def shard(self) -> str | None:
+        """The shard whose positions its snapshots have."""
+        return self._query.shard
 
     @property
     def title(self) -> str:
@@ -114,12 +124,12 @@ class LiveQuery(Observable[T]):
     @property
     def snapshots(self) -> Observable[Snapshot[T]]:
         """Every change of value or status, the present one first; never ends with an error."""
-        return _Attached(self._source.attach_snapshots)
+        return _Attached(self._source, self._source.attach_snapshots)
 
     @property
     def resilient(self) -> Observable[T]:
         """The values without the ending: errors show in ``snapshots``, and the values go on when the query heals."""
-        return _Attached(lambda observer: self._source.attach_values(observer, resilient=True))
+        return _Attached(self._source, lambda observer: self._source.attach_values(observer, resilient=True))
 
     def first(self, predicate: Callable[[T], bool] | None = None) -> FirstValue[T]:
         """Return an Observable of the first value (that satisfies ``predicate``), which can be awaited.
@@ -151,13 +161,22 @@ class LiveQuery(Observable[T]):
 
 
 class _Attached(Observable[T], Generic[T]):
-    """An Observable made of a function that attaches an observer."""
+    """What else a source tells, made of a function that attaches an observer."""
 
-    def __init__(self, attach: Callable[[abc.ObserverBase[T]], abc.DisposableBase]) -> None:
+    def __init__(self, source: Source, attach: Callable[[abc.ObserverBase[T]], abc.DisposableBase]) -> None:
         super().__init__()
+        self._source = source
         self._attach = attach
 
     def _subscribe_core(
         self, observer: abc.ObserverBase[T], scheduler: abc.SchedulerBase | None = None
     ) -> abc.DisposableBase:
         return self._attach(observer)
+
+
+def position_of(observable: Observable[Any]) -> tuple[str, int] | None:
+    """Return the shard of a live query or of its snapshots, and the position of what it shows, if it has one."""
+    if not isinstance(observable, LiveQuery | _Attached):
+        return None
+    shard, cursor = observable._source.shard, observable._source.snapshot.cursor
+    return None if shard is None or cursor is None else (shard, cursor)

@@ -8,17 +8,32 @@ notebook lands in the cell that subscribed.
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable
+import logging
+from collections import deque
+from collections.abc import Callable, Collection
 from contextvars import Context, copy_context
+from dataclasses import fields, is_dataclass
+from operator import is_not
+from types import MappingProxyType
 from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 from reactivex import abc
+
+from lunora_rx.protocol.values import WireMap, WireSet
 
 T = TypeVar("T")
 
 OnError: TypeAlias = Callable[[Exception], None]
 Part: TypeAlias = Callable[[Any], Any]
+
+_log = logging.getLogger("lunora_rx")
+
+_END = object()
+
+# What nearly all parts are: they hold nothing.
+_ATOMS = frozenset({str, int, float, bool, type(None), bytes})
+_MAPPINGS = (dict, MappingProxyType, WireMap)
+_SEQUENCES = (list, tuple, deque, set, frozenset, WireSet)
 
 
 class Place(NamedTuple):
@@ -30,20 +45,46 @@ class Place(NamedTuple):
     context: Context
 
 
+class DebugReport:
+    """Takes what observers raise, in debug mode: whoever is given it finds faults of observers besides.
+
+    Args:
+        report: Takes what an observer raises, and the faults that are found.
+        check_thread: Raises where what it is told is done on another thread than the client's.
+
+    Attributes:
+        changes_found: How many times an observer was found that changed what it shares.
+    """
+
+    def __init__(self, report: OnError, check_thread: Callable[[str], None]) -> None:
+        self._report = report
+        self.check_thread = check_thread
+        self.changes_found = 0
+
+    def __call__(self, error: Exception) -> None:
+        """Report a fault."""
+        self._report(error)
+
+
 class Observers(Generic[T]):
     """The observers of one thing.
 
     Args:
-        report: Takes what an observer raises.
+        report: Takes what an observer raises. A ``DebugReport`` has observers inspected, and attached on the
+            client's thread only.
         inspects: Tells which part of what is delivered the observers share; then those that change it are
-            found, at the cost of a copy a delivery. ``None`` to trust them.
+            found, at the cost of a walk over it before and after each. ``None`` to trust them.
     """
 
-    __slots__ = ("_inspects", "_order", "_places", "_report")
+    __slots__ = ("_check_thread", "_inspects", "_order", "_places", "_report")
 
     def __init__(self, report: OnError, *, inspects: Part | None = None) -> None:
         self._report = report
         self._inspects = inspects
+        self._check_thread: Callable[[str], None] | None = None
+        if isinstance(report, DebugReport):
+            self._inspects = inspects or _whole
+            self._check_thread = report.check_thread
         self._places: dict[object, Place] = {}
         self._order: tuple[Place, ...] | None = ()
 
@@ -52,6 +93,8 @@ class Observers(Generic[T]):
 
     def attach(self, observer: abc.ObserverBase[T]) -> Callable[[], None]:
         """Add an observer and return what removes it; removing it twice is silent."""
+        if self._check_thread is not None:
+            self._check_thread("subscribe()")
         context = copy_context()
         token = object()
         self._places[token] = Place(context.run, observer.on_next, observer, context)
@@ -124,17 +167,36 @@ class Observers(Generic[T]):
             self._report(containable(error))
 
     def _next_inspected(self, place: Place, value: T, part: Part) -> None:
-        try:
-            original = copy.deepcopy(part(value))
-        except Exception as error:
-            # A value that cannot be copied cannot be compared either; it is delivered all the same.
-            self._report(error)
-            self._deliver(place, place.on_next, value)
-            return
+        found, before = self._changes_found, anatomy(part(value))
         self._deliver(place, place.on_next, value)
-        if part(value) != original:
-            culprit = getattr(place.observer, "_on_next", place.observer)
-            self._report(RuntimeError(f"{culprit!r} changed a value that it shares with other observers"))
+        # Who passes a value on within its delivery is no culprit of whoever gets it.
+        if found == self._changes_found and is_another(before, anatomy(part(value))):
+            self._report_change(place)
+
+    @property
+    def _changes_found(self) -> int:
+        return self._report.changes_found if isinstance(self._report, DebugReport) else 0
+
+    def _report_change(self, place: Place) -> None:
+        if isinstance(self._report, DebugReport):
+            self._report.changes_found += 1
+        culprit = getattr(place.observer, "_on_next", place.observer)
+        self._report(RuntimeError(f"{culprit!r} changed a value that it shares with other observers"))
+
+
+def reporter(on_error: Callable[[Exception], object] | None, what: str) -> OnError:
+    """Return what takes exceptions of ``what``: a hook, which may raise itself, or the log without one."""
+
+    def report(error: Exception) -> None:
+        if on_error is None:
+            _log.error("%s raised %s", what, type(error).__name__, exc_info=error)
+            return
+        try:
+            on_error(error)
+        except Exception as second:
+            _log.error("on_error itself raised %s", type(second).__name__, exc_info=second)
+
+    return report
 
 
 def containable(error: BaseException) -> Exception:
@@ -153,3 +215,40 @@ def containable(error: BaseException) -> Exception:
 
 def _call(callback: Callable[..., Any], *args: Any) -> Any:
     return callback(*args)
+
+
+def _whole(value: Any) -> Any:
+    return value
+
+
+def anatomy(value: object) -> list[object]:
+    """Return a value and all that it holds, in order: once anything in it was changed, it has another anatomy.
+
+    It looks into dicts, lists, tuples, sets, dataclasses and what the wire has of them; anything else is a part
+    that has none. Nothing is copied or compared, so any value can be looked at.
+    """
+    found, waiting, seen = [value], [value], set[int]()
+    while waiting:
+        each = waiting.pop()
+        if id(each) in seen or (parts := _parts(each)) is None:
+            continue
+        seen.add(id(each))
+        # What ends here is told too, or a part could move into its neighbour unseen.
+        found += [each, *parts, _END]
+        waiting += [part for part in parts if type(part) not in _ATOMS]
+    return found
+
+
+def is_another(before: list[object], after: list[object]) -> bool:
+    """Tell whether two anatomies differ."""
+    return len(before) != len(after) or any(map(is_not, before, after))
+
+
+def _parts(value: object) -> Collection[object] | None:
+    if isinstance(value, _MAPPINGS):
+        return [*value.keys(), *value.values()]
+    if isinstance(value, _SEQUENCES):
+        return tuple(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return [getattr(value, field.name, None) for field in fields(value)]
+    return None

@@ -173,6 +173,11 @@ class PagedSource:
         self._paging: Paging | None = None
 
     @property
+    def shard(self) -> str | None:
+        """None: the position of a list is that of its oldest page, and a commit may have changed another."""
+        return None
+
+    @property
     def title(self) -> str:
         """How the query is written in a program."""
         return CachedSource(self._cache, self._query).title
@@ -194,6 +199,7 @@ class PagedSource:
 
     def load_more(self, num_items: int) -> None:
         """Ask for another page, if there is more."""
+        self._cache.check_thread("load_more()")
         if self._paging is not None and self.status is PageStatus.CAN_LOAD_MORE:
             self._cache.enter()
             self._paging.load_more(num_items)

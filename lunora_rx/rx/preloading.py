@@ -88,6 +88,11 @@ class PreloadedSource:
         self._cached.refresh()
 
     @property
+    def shard(self) -> str | None:
+        """The shard whose positions its snapshots have."""
+        return self._cached.shard
+
+    @property
     def title(self) -> str:
         """How the query is written in a program."""
         return self._cached.title

@@ -154,6 +154,7 @@ class _Scripted:
     """The source of a live query that is shown what it says."""
 
     title = "hot_live"
+    shard: str | None = None
 
     def __init__(self) -> None:
         self._subject: SnapshotSubject[Any] = SnapshotSubject(_raise)

@@ -458,3 +458,17 @@ def test_close_ends_the_waits_of_other_threads(shop, no_threads_left):
     for thread in threads:
         thread.join(10)
     assert sorted(map(str, ends)) in (["1", "CLIENT_CLOSED", "[]"], ["0", "CLIENT_CLOSED", "[]"])
+
+
+def test_combined_queries_show_one_dict_for_both(client):
+    """What one write changes is there in one dict, of members that are this client's."""
+    combined = client.combine({"rows": client.live("rows:list"), "count": client.live("rows:count")})
+    client.mutation("rows:add", {"n": 1})
+    shown = combined.first(lambda each: each["count"] == 1, timeout=10)
+    assert [row["n"] for row in shown["rows"]] == [1]
+
+
+def test_combining_what_is_no_observable_is_refused(client):
+    """The member is named."""
+    with pytest.raises(TypeError, match="member 'rows' is an Observable, not list"):
+        client.combine({"rows": []})

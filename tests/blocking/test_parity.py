@@ -18,10 +18,21 @@ INTERNAL = {
     "Mutation": {"settle"},
     "Import": {"settle", "start", "close"},
     "UserObservable": {"set", "complete"},
+    "Combined": {"lag"},
 }
 PAIRS = [
     (getattr(lunora_rx, name), getattr(blocking, name))
-    for name in ("LunoraClient", "LiveQuery", "PaginatedQuery", "Shape", "Call", "Mutation", "Import", "UserObservable")
+    for name in (
+        "LunoraClient",
+        "LiveQuery",
+        "Combined",
+        "PaginatedQuery",
+        "Shape",
+        "Call",
+        "Mutation",
+        "Import",
+        "UserObservable",
+    )
 ]
 
 
@@ -33,8 +44,11 @@ def public_names(kind):
 
 
 def parameters(function):
-    """Return what a method takes, but for ``self``."""
-    return [each for each in inspect.signature(function).parameters.values() if each.name != "self"]
+    """Return what a method takes, but for ``self``; what is combined are the Observables of either client."""
+    taken = [each for each in inspect.signature(function).parameters.values() if each.name != "self"]
+    return [
+        each.replace(annotation=str(each.annotation).replace(" BlockingObservable", " Observable")) for each in taken
+    ]
 
 
 def methods(kind):

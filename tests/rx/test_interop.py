@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from contextlib import aclosing
 
 import pytest
 import reactivex
+from reactivex import operators as ops
 from reactivex.subject import Subject
 
 from lunora_rx import StreamError, observable_to_aiter
@@ -154,6 +156,65 @@ async def test_aiter_source_on_another_thread_wakes_the_loop(subject):
     async with asyncio.timeout(5):
         assert [each async for each in iterator] == list(range(1000))
     thread.join()
+
+
+async def test_aiter_timeout_around_a_loop_lets_it_be_continued(subject):
+    """``asyncio.timeout`` ends the wait; the iterator goes on where it was."""
+    iterator, seen = await started(subject, overflow="oldest"), []
+    for number in (1, 2):
+        subject.on_next(number)
+    try:
+        async with asyncio.timeout(0.01) as timeout:
+            async for value in iterator:
+                seen.append(value)
+    except TimeoutError:
+        assert timeout.expired()
+    subject.on_next(3)
+    assert (seen, await anext(iterator), len(subject.observers)) == ([1, 2], 3, 1)
+    await iterator.aclose()
+
+
+async def test_aiter_cancelled_as_a_value_comes_loses_none(subject):
+    """A task that is cancelled between a value and its turn leaves the value to the next."""
+    iterator = await started(subject, overflow="error")
+    waiting = asyncio.create_task(_next(iterator))
+    await turn()
+    subject.on_next(1)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert await anext(iterator) == 1
+
+
+async def test_aiter_in_aclosing_disposes_at_its_end(subject):
+    """``contextlib.aclosing`` fits, also around a loop that goes on after a ``break``."""
+    async with aclosing(observable_to_aiter(reactivex.merge(reactivex.of(1), subject))) as iterator:
+        async for _ in iterator:
+            break
+        assert len(subject.observers) == 1
+    assert subject.observers == []
+    with pytest.raises(StopAsyncIteration):
+        await anext(iterator)
+
+
+@pytest.mark.parametrize(
+    "observable",
+    [
+        lambda client: client.status,
+        lambda client: client.pending,
+        lambda client: client.live("a:b").snapshots,
+        lambda client: client.combine({"status": client.status}),
+        lambda client: client.shape("rows").snapshots,
+        lambda client: client.paginate("p:q").statuses,
+        lambda client: client.status.pipe(ops.map(str)),
+    ],
+)
+async def test_aiter_takes_every_observable_of_the_client(client, observable):
+    """Each of these has a value at once; leaving lets go of it."""
+    async for value in observable_to_aiter(observable(client)):
+        assert value is not None
+        break
+    assert client.debug()["observers"] == 0
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import threading
 from contextvars import ContextVar
+from dataclasses import dataclass
 
 import pytest
 from reactivex.observer import AutoDetachObserver
 
-from lunora_rx.rx.observers import Observers, containable
+from lunora_rx import WireMap, WireSet
+from lunora_rx.rx.observers import DebugReport, Observers, anatomy, containable, is_another
 from tests.support import Recorder
 
 CELL: ContextVar[str] = ContextVar("cell", default="none")
@@ -137,12 +139,67 @@ def test_observers_that_change_a_shared_value_are_found(is_replay):
     assert "sorts_in_place" in str(error)
 
 
-def test_inspected_value_that_cannot_be_copied_is_delivered_all_the_same():
-    """It cannot be compared, which is reported; nobody misses it."""
+def test_inspected_value_that_cannot_be_copied_is_delivered_and_looked_into():
+    """Nothing is copied; what is no container is a part that has none."""
     reported, seen = [], Recorder()
     observers = Observers(reported.append, inspects=lambda value: value)
     observers.attach(seen)
     value = [lambda: None, threading.Lock()]
     observers.next(value)
-    assert seen.values == [value]
-    assert [type(error) for error in reported] == [TypeError]
+    assert (seen.values, reported) == ([value], [])
+    observers.attach(observer(list.clear))
+    observers.next(value)
+    assert [type(error) for error in reported] == [RuntimeError]
+
+
+@dataclass
+class Row:
+    """A row with cells."""
+
+    cells: list[int]
+
+
+CHANGES = {
+    "list": ([1], lambda value: value.append(2)),
+    "cell replaced by an equal one": ([[1]], lambda value: value.__setitem__(0, [1])),
+    "dict within a list": ([{"n": 1}], lambda value: value[0].update(n=2)),
+    "key": ({"n": 1}, lambda value: value.update(m=value.pop("n"))),
+    "set": ({1}, lambda value: value.add(2)),
+    "dataclass": (Row([1]), lambda value: setattr(value, "cells", [1])),
+    "list within a dataclass": (Row([1]), lambda value: value.cells.append(2)),
+    "tuple": (([1],), lambda value: value[0].clear()),
+    "wire map": (WireMap([(1, [1])]), lambda value: value[1].append(2)),
+    "wire set": (WireSet([Row([1])]), lambda value: next(iter(value)).cells.append(2)),
+    "neighbour": ([[1], [2]], lambda value: value[1].append(value[0].pop())),
+    "moved outwards": ([[1, 2]], lambda value: value.append(value[0].pop())),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_anatomy_of_a_changed_value_is_another(name):
+    """Whatever was changed, however deep; a value that stays as it is has the same."""
+    value, change = CHANGES[name]
+    before = anatomy(value)
+    same = anatomy(value)
+    change(value)
+    after = anatomy(value)
+    assert not is_another(before, same)
+    assert is_another(before, after)
+
+
+def test_anatomy_of_deep_and_of_circular_values_ends():
+    """It neither recurses nor walks in circles."""
+    deep = circle = []
+    for _ in range(100_000):
+        deep = [deep]
+    circle.append(circle)
+    assert len(anatomy(deep)) > 100_000
+
+
+def test_debug_report_has_all_inspected_and_attached_on_the_right_thread_only():
+    """It stands for debug mode, wherever it is given."""
+    reported, checked = [], []
+    observers = Observers(DebugReport(reported.append, checked.append))
+    observers.attach(observer(list.clear))
+    observers.next([1])
+    assert ([type(error) for error in reported], checked) == ([RuntimeError], ["subscribe()"])
