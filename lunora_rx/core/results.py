@@ -11,7 +11,7 @@ from collections.abc import Collection, Container, Mapping
 from datetime import datetime
 from typing import Any
 
-from lunora_rx.core.delta import UNMERGEABLE, is_row_delta, merge_delta
+from lunora_rx.core.delta import Merger, RowMerge, is_row_delta
 from lunora_rx.core.optimistic import Layer, fold, without_acknowledged, without_reached
 from lunora_rx.core.snapshot import Snapshot, SnapshotStatus
 from lunora_rx.errors import CodecError, LunoraError, ProtocolError
@@ -57,9 +57,23 @@ class Result:
         error: Why the query failed, or ``None``.
         layers: Our own pending changes over the base, oldest first.
         is_behind: Whether a frame was missed, so that deltas must wait for a whole value.
+        merge: How the last value of the server was made of what was shown before; ``None`` unless it is exactly
+            one row change.
     """
 
-    __slots__ = ("base", "cursor", "epoch", "error", "is_behind", "last_mutation_id", "layers", "shown", "status")
+    __slots__ = (
+        "_merger",
+        "base",
+        "cursor",
+        "epoch",
+        "error",
+        "is_behind",
+        "last_mutation_id",
+        "layers",
+        "merge",
+        "shown",
+        "status",
+    )
 
     def __init__(self) -> None:
         self.base: Any = UNDEFINED
@@ -71,6 +85,8 @@ class Result:
         self.error: LunoraError | None = None
         self.is_behind = False
         self.layers: tuple[Layer, ...] = ()
+        self.merge: RowMerge | None = None
+        self._merger: Merger | None = None
 
     @property
     def snapshot(self) -> Snapshot[Any]:
@@ -157,6 +173,7 @@ class Result:
         """Forget what the server gave, as if it had never answered, and every layer but those to keep."""
         self.layers = tuple(layer for layer in self.layers if layer in keeps)
         self.base, self.is_behind, self.last_mutation_id = UNDEFINED, False, 0
+        self.merge = self._merger = None
         self.status, self.error = SnapshotStatus.PENDING, None
         self.forget_position()
         self._show(fold(UNDEFINED, self.layers))
@@ -217,11 +234,19 @@ class Result:
         if self.base is UNDEFINED:
             # Servers that broadcast send a row change before any base: it is shown as it is, and is no place to resume.
             return self._accept(delta, None, None, mutation)
-        base = merge_delta(self.base, delta)
-        return self._fall_behind() if base is UNMERGEABLE else self._accept(base, cursor, epoch, mutation)
+        merger = self._merger or Merger()
+        merge = merger.merge(self.base, delta)
+        if merge is None:
+            return self._fall_behind()
+        shown = self.shown
+        change = self._accept(merge.after, cursor, epoch, mutation)
+        self._merger = merger
+        if shown is merge.before and self.shown is merge.after:
+            self.merge = merge
+        return change
 
     def _accept(self, base: Any, cursor: int | None, epoch: str | int | None, mutation: int | None) -> Change:
-        self.base, self.is_behind = base, False
+        self.base, self.is_behind, self.merge, self._merger = base, False, None, None
         layers = self.layers
         if layers and epoch is not None and self.epoch is not None and epoch != self.epoch:
             # Positions of another history: what was committed there is in this base, or nowhere any more.

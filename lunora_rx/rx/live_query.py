@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from typing import Any, Generic, NoReturn, Protocol, TypeVar
+from typing import Any, NoReturn, Protocol, TypeVar
 
 from reactivex import Observable, abc
 
+from lunora_rx.core.delta import RowMerge
 from lunora_rx.core.snapshot import Snapshot
 from lunora_rx.rx.cache import Query, SharedCache
 from lunora_rx.rx.interop import FirstValue, ObservableIterator, observable_to_aiter
@@ -33,6 +34,11 @@ class Source(Protocol):
     @property
     def value(self) -> Any:
         """The value shown now."""
+        ...
+
+    @property
+    def row_merge(self) -> RowMerge | None:
+        """How it was made of the value before, if by one row change."""
         ...
 
     def refresh(self) -> None:
@@ -69,6 +75,11 @@ class CachedSource:
     def value(self) -> Any:
         """The value shown now."""
         return self._cache.value(self._query)
+
+    @property
+    def row_merge(self) -> RowMerge | None:
+        """How it was made of the value before, if by one row change."""
+        return self._cache.row_merge(self._query)
 
     def refresh(self) -> None:
         """Ask for the whole value again."""
@@ -114,12 +125,12 @@ class LiveQuery(Observable[T]):
     @property
     def snapshots(self) -> Observable[Snapshot[T]]:
         """Every change of value or status, the present one first; never ends with an error."""
-        return _Attached(self._source.attach_snapshots)
+        return Observable(lambda observer, _: self._source.attach_snapshots(observer))
 
     @property
     def resilient(self) -> Observable[T]:
         """The values without the ending: errors show in ``snapshots``, and the values go on when the query heals."""
-        return _Attached(lambda observer: self._source.attach_values(observer, resilient=True))
+        return Resilient(self._source)
 
     def first(self, predicate: Callable[[T], bool] | None = None) -> FirstValue[T]:
         """Return an Observable of the first value (that satisfies ``predicate``), which can be awaited.
@@ -150,14 +161,25 @@ class LiveQuery(Observable[T]):
         return self._source.attach_values(observer, resilient=False)
 
 
-class _Attached(Observable[T], Generic[T]):
-    """An Observable made of a function that attaches an observer."""
+class Resilient(Observable[T]):
+    """The values of a live query without the ending."""
 
-    def __init__(self, attach: Callable[[abc.ObserverBase[T]], abc.DisposableBase]) -> None:
+    def __init__(self, source: Source) -> None:
         super().__init__()
-        self._attach = attach
+        self._source = source
 
     def _subscribe_core(
         self, observer: abc.ObserverBase[T], scheduler: abc.SchedulerBase | None = None
     ) -> abc.DisposableBase:
-        return self._attach(observer)
+        return self._source.attach_values(observer, resilient=True)
+
+
+def row_merge_of(source: Observable[Any]) -> Callable[[], RowMerge | None]:
+    """Return what tells, of the value that a live query shows, how it was made of the one before.
+
+    It tells ``None`` where that was not by one row change, and of any other source.
+    """
+    if not isinstance(source, LiveQuery | Resilient):
+        return lambda: None
+    shown = source._source
+    return lambda: shown.row_merge
