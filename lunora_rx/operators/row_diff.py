@@ -42,11 +42,12 @@ class RowDiff:
             ops = tuple(self._compare(value))
         return RowChanges(ops) if ops else UNDEFINED
 
-    def follow(self, changes: RowChanges[Any]) -> RowChanges[Any]:
-        """Return changes by another key as changes by this one."""
+    def follow(self, changes: RowChanges[Any]) -> RowChanges[Any] | Undefined:
+        """Return changes by another key as changes by this one, ``UNDEFINED`` if nothing."""
         if changes.is_reset:
             self._rows = {}
-        return RowChanges(tuple(self._apply(changes.ops)), changes.is_reset)
+        ops = tuple(self._apply(changes.ops))
+        return RowChanges(ops, changes.is_reset) if ops or changes.is_reset else UNDEFINED
 
     def _compare(self, value: Any) -> Iterator[RowOp[Any]]:
         before, self._rows = self._rows, self._key.index(rows_of("changes", value))
