@@ -31,6 +31,10 @@ class RowKey:
         self._key = key
         self._read: Callable[[Any], Hashable] = itemgetter(key) if isinstance(key, str) else key
 
+    def rows_of(self, value: Any) -> Sequence[Any]:
+        """Return the rows of a value, as ``rows_of`` does."""
+        return rows_of(self._operator, value)
+
     def of(self, row: Any) -> Hashable:
         """Return the key of a row.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from typing import TypeVar
+from typing import TypeVar, overload
 
 from reactivex import Observable
 from reactivex import operators as ops
@@ -18,6 +18,10 @@ from lunora_rx.rx.shape import Shape
 T = TypeVar("T")
 
 
+@overload
+def changes(key: str = "_id") -> Callable[[Observable[Sequence[T]]], Observable[RowChanges[T]]]: ...
+@overload
+def changes(key: Callable[[T], Hashable]) -> Callable[[Observable[Sequence[T]]], Observable[RowChanges[T]]]: ...
 def changes(key: Key[T] = "_id") -> Callable[[Observable[Sequence[T]]], Observable[RowChanges[T]]]:
     """Tell which rows were added, changed and removed between one list and the next.
 
@@ -49,16 +53,17 @@ def changes(key: Key[T] = "_id") -> Callable[[Observable[Sequence[T]]], Observab
     [{'_id': 'b', 'n': 1}] [{'_id': 'a', 'n': 2}] 0
     [] [] 2
     """
-    row_key = RowKey("changes", key)
-
-    def apply(source: Observable[Sequence[T]]) -> Observable[RowChanges[T]]:
-        if isinstance(source, Shape):
-            return source.changes if key == "_id" else _followed(source.changes, row_key)
-        return _compared(source, row_key)
-
-    return apply
+    return _told("changes", key)
 
 
+@overload
+def row(id: Hashable, *, key: str = "_id") -> Callable[[Observable[Sequence[T]]], Observable[T | None]]: ...  # noqa: A002
+@overload
+def row(
+    id: Hashable,  # noqa: A002
+    *,
+    key: Callable[[T], Hashable],
+) -> Callable[[Observable[Sequence[T]]], Observable[T | None]]: ...
 def row(id: Hashable, *, key: Key[T] = "_id") -> Callable[[Observable[Sequence[T]]], Observable[T | None]]:  # noqa: A002
     """Follow one row: what it is now, then each change of it, ``None`` while it is not there.
 
@@ -85,7 +90,7 @@ def row(id: Hashable, *, key: Key[T] = "_id") -> Callable[[Observable[Sequence[T
     {'_id': 'b', 'n': 2}
     None
     """
-    told = changes(key)
+    told = _told("row", key)
 
     def follow(shown: T | None, changes: RowChanges[T]) -> T | None:
         shown = None if changes.is_reset else shown
@@ -97,6 +102,17 @@ def row(id: Hashable, *, key: Key[T] = "_id") -> Callable[[Observable[Sequence[T
     def apply(source: Observable[Sequence[T]]) -> Observable[T | None]:
         nothing: T | None = None
         return told(source).pipe(ops.scan(follow, nothing), ops.distinct_until_changed())
+
+    return apply
+
+
+def _told(operator: str, key: Key[T]) -> Callable[[Observable[Sequence[T]]], Observable[RowChanges[T]]]:
+    row_key = RowKey(operator, key)
+
+    def apply(source: Observable[Sequence[T]]) -> Observable[RowChanges[T]]:
+        if isinstance(source, Shape):
+            return source.changes if key == "_id" else _followed(source.changes, row_key)
+        return _compared(source, row_key)
 
     return apply
 

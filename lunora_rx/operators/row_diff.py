@@ -7,7 +7,7 @@ from typing import Any
 
 from lunora_rx.core.delta import RowMerge
 from lunora_rx.core.shape_events import RowOp
-from lunora_rx.operators.keys import RowKey, rows_of
+from lunora_rx.operators.keys import RowKey
 from lunora_rx.protocol.values import UNDEFINED, Undefined
 from lunora_rx.rx.row_changes import RowChanges
 
@@ -36,7 +36,7 @@ class RowDiff:
         if merge is not None and merge.ops is not None and merge.before is before and merge.after is value:
             ops = tuple(self._apply(merge.ops))
         elif before is UNDEFINED:
-            self._rows = self._key.index(rows_of("changes", value))
+            self._rows = self._key.index(self._key.rows_of(value))
             return RowChanges(tuple(RowOp("insert", key, row, UNDEFINED) for key, row in self._rows.items()), True)
         else:
             ops = tuple(self._compare(value))
@@ -50,7 +50,7 @@ class RowDiff:
         return RowChanges(ops, changes.is_reset) if ops or changes.is_reset else UNDEFINED
 
     def _compare(self, value: Any) -> Iterator[RowOp[Any]]:
-        before, self._rows = self._rows, self._key.index(rows_of("changes", value))
+        before, self._rows = self._rows, self._key.index(self._key.rows_of(value))
         for key, old in before.items():
             if key not in self._rows:
                 yield RowOp("delete", key, UNDEFINED, old)

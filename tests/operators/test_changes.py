@@ -295,7 +295,10 @@ def test_changes_of_a_shape_are_its_own():
     for n in (1, 1, 2):
         played.poke(put("a", row("a", n)))
     assert [each is ours for each, ours in zip(own.values, seen.values, strict=True)] == [True, True, True]
-    assert [[op[:2] for op in each.ops] for each in by_number.values] == [[("insert", 1)], [("delete", 1), ("insert", 2)]]
+    assert [[op[:2] for op in each.ops] for each in by_number.values] == [
+        [("insert", 1)],
+        [("delete", 1), ("insert", 2)],
+    ]
 
 
 def test_row_of_a_shape_is_followed_by_its_pokes():
