@@ -70,8 +70,8 @@ def to_frame(
         index: With pandas, the field that is the index.
 
     Raises:
-        ValueError: ``engine`` is another one, or polars is given an index; as an error of the stream, no column is
-            named as the index.
+        ValueError: ``engine`` is another one, or polars is given an index; as an error of the stream, no field has
+            the name of the index.
         ImportError: The engine is not installed.
         TypeError: As an error of the stream, a value is no list of rows.
 
@@ -100,10 +100,12 @@ def _framing(make: Callable[[Columns, str | None], Any], names: list[str] | None
             last = last[:0]
             return last
         columns = columns_of(rows, names)
-        if index is not None and index not in columns and not rows:
-            columns[index] = []
         if index is not None and index not in columns:
-            raise ValueError(f"to_frame(): no column is named {index!r} as the index; there are {', '.join(columns)}")
+            if rows:
+                raise ValueError(
+                    f"to_frame(): no field is called {index!r} for the index; there are {', '.join(columns)}"
+                )
+            columns[index] = []
         last = make(columns, index)
         return last
 

@@ -57,10 +57,10 @@ def changes(key: Key[T] = "_id") -> Callable[[Observable[Sequence[T]]], Observab
 
 
 @overload
-def row(id: Hashable, *, key: str = "_id") -> Callable[[Observable[Sequence[T]]], Observable[T | None]]: ...  # noqa: A002
+def row(id: Hashable, *, key: str = "_id") -> Callable[[Observable[Sequence[T]]], Observable[T | None]]: ...
 @overload
 def row(
-    id: Hashable,  # noqa: A002
+    id: Hashable,
     *,
     key: Callable[[T], Hashable],
 ) -> Callable[[Observable[Sequence[T]]], Observable[T | None]]: ...

@@ -74,13 +74,13 @@ class Timed(Recorder):
 
     def __init__(self, clock: Clock) -> None:
         super().__init__()
-        self._clock = clock
+        self.clock = clock
         self.told: list[tuple[float, Any]] = []
 
     def on_next(self, value: Any) -> None:
         """Keep a value and the time."""
         super().on_next(value)
-        self.told.append((self._clock.clock, value))
+        self.told.append((self.clock.clock, value))
 
 
 class Acting(Recorder):

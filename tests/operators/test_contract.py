@@ -6,7 +6,7 @@ import pytest
 
 from lunora_rx import Snapshot, SnapshotStatus
 from lunora_rx import operators as lops
-from tests.operators.sources import Acting, Clock, Counted
+from tests.operators.sources import Acting, Clock, Counted, Timed
 from tests.support import Recorder
 
 A, B = [{"_id": "a", "n": 1}], [{"_id": "a", "n": 2}, {"_id": "b", "n": 3}]
@@ -115,15 +115,26 @@ def test_operator_completes_with_its_source(operator, first, second):
 
 
 @operators
-def test_operator_whose_observer_causes_the_next_value_sees_both(operator, first, second):
-    """What an observer causes while it is told comes after, and the state is that of the last value."""
-    clock, source = Clock(), Counted()
-    seen = Acting(lambda value: source.emit(second) if len(seen.values) == 1 else None)
+def test_operator_whose_observer_causes_the_next_value_sees_what_others_see(operator, first, second):
+    """What an observer causes while it is told comes after, as if somebody else had caused it then."""
+    clock, source, caused = Clock(), Counted(), []
+
+    def cause(value):
+        if not caused:
+            caused.append(clock.clock)
+            source.emit(second)
+
+    seen, flat = Acting(cause), Timed(Clock())
     source.pipe(operator).subscribe(seen, scheduler=clock)
-    play(clock, source, first, first)
+    play(clock, source, first, first, second)
     clock.advance_by(10)
-    assert seen.errors == []
-    assert len(seen.values) >= 1
+    other = Counted()
+    other.pipe(operator).subscribe(flat, scheduler=flat.clock)
+    for time, value in enumerate((first, first, second), start=1):
+        flat.clock.advance_by(1)
+        other.emit(*([value, second] if caused == [time] else [value]))
+    flat.clock.advance_by(10)
+    assert repr(seen.values) == repr(flat.values)
 
 
 def test_every_operator_is_checked():

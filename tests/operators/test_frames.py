@@ -145,7 +145,7 @@ def test_index_is_a_field():
 def test_index_that_is_no_field_fails():
     """The error names the fields that there are."""
     _, (error,) = frames([{"a": 1}], index="_id")
-    assert str(error) == "to_frame(): no column is named '_id' as the index; there are a"
+    assert str(error) == "to_frame(): no field is called '_id' for the index; there are a"
 
 
 @pytest.mark.parametrize("engine", ENGINES)
