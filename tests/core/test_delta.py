@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from lunora_rx.core.delta import UNMERGEABLE, Merger, is_row_delta, merge_delta
 from lunora_rx.core.placement import creation_time, in_order, placement, placement_in_order
+from lunora_rx.core.row_places import MOST_MOVES
 from lunora_rx.protocol.values import UNDEFINED, WireBigInt
 
 
@@ -316,3 +317,39 @@ def test_merger_survives_a_list_that_its_owner_changed(change):
     change(rows)
     expected = oracle(rows, delta("delete", "r0"))
     assert merger.merge(rows, delta("delete", "r0")).after == expected
+
+
+class Read(dict):
+    """A row that counts how often a field of any of them is read."""
+
+    count = 0
+
+    def __getitem__(self, name):
+        Read.count += 1
+        return super().__getitem__(name)
+
+
+def test_merger_looks_at_few_rows_after_its_first_merge():
+    """Where a row stands is known about, and where a new one belongs is found by halves."""
+    merger, counts = Merger(), []
+    rows = [Read(row(f"r{place}", place)) for place in range(1000)]
+    for change in range(1, 30):
+        before = Read.count
+        rows = merger.merge(rows, delta("delete", f"r{change * 30}")).after
+        rows = merger.merge(rows, delta("insert", f"n{change}", row=row(f"n{change}", 990.5))).after
+        counts.append(Read.count - before)
+    assert sorted(counts)[len(counts) // 2] < 70
+    assert sum(count > 100 for count in counts) <= 2 * len(counts) // MOST_MOVES + 1
+
+
+def test_merger_that_replaced_a_time_places_new_rows_as_the_protocol_says():
+    """The rows are in order no longer, and not in it again before somebody looks."""
+    merger, value = Merger(), times(1, 2, 3)
+    for change in (
+        delta("insert", "x", row=row("x", 2.5)),
+        delta("update", "r0", row=row("r0", 9)),
+        delta("insert", "y", row=row("y", 2.2)),
+    ):
+        expected = oracle(value, change)
+        value = merger.merge(value, change).after
+        assert value == expected
