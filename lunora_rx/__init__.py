@@ -44,7 +44,8 @@ from lunora_rx.rx.interop import observable_to_aiter
 from lunora_rx.rx.live_query import LiveQuery
 from lunora_rx.rx.mutations import MutationSettled, ReplayProgress
 from lunora_rx.rx.paginated import PageStatus, PageValue, PaginatedQuery
-from lunora_rx.rx.shape import RowChanges, Shape
+from lunora_rx.rx.row_changes import RowChanges
+from lunora_rx.rx.shape import Shape
 from lunora_rx.rx.stream import Stream
 from lunora_rx.rx.threads import observe_on_thread
 from lunora_rx.rx.user import UserObservable

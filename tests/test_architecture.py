@@ -35,7 +35,8 @@ IMPURE = names("asyncio time random uuid logging threading secrets importlib io 
     "tempfile socket ssl select selectors subprocess concurrent multiprocessing signal sqlite3"
 )
 FACE = Ring(
-    names("errors protocol core.events core.snapshot core.shape_events core.stream_events core.pages rx operators"),
+    names("errors protocol core.backoff core.delta core.events core.pages core.shape_events core.snapshot")
+    | names("core.stream_events rx operators"),
     names("reactivex"),
     names("pandas polars"),
 )
@@ -61,6 +62,9 @@ RINGS = {
     "rx.interop": FACE,
     "rx.calls": FACE,
     "operators": FACE._replace(banned=names("asyncio")),
+    "operators.frames": FACE._replace(libraries=names("reactivex pandas polars"), banned=names("asyncio")),
+    "operators.pandas_frames": FACE._replace(libraries=names("pandas"), banned=names("asyncio")),
+    "operators.polars_frames": FACE._replace(libraries=names("polars"), banned=names("asyncio")),
     "interfaces": SEAM,
     "functions": SEAM,
     "arguments": Ring(names("errors protocol core.identity")),

@@ -17,6 +17,7 @@ LAST_LINES = {
     "chat.py": r"3 messages, 2 times somebody else was typing, only Ada is left\.",
     "endless_list.py": r"all \d{3} rows are there; \d+ lists were shown, 0 with a flaw\.",
     "importing.py": r"20,000 rows imported, and the server has 20,000: 0 too many\.",
+    "rates.py": r"\d\d rates; at last \d+\.\d a second",
     "script.py": r"3 words, written by threads and watched by a for loop\.",
     "tokens.py": r"62 words through 1 cut: no word is missing or twice\.",
 }
@@ -96,3 +97,9 @@ def test_chart_draws_its_bars(run):
     lines = run("chart.py").stdout.splitlines()[:12]
     assert sum(int(line.split()[-1].replace(",", "")) for line in lines) == 10_000
     assert max(line.count("█") for line in lines) == 50
+
+
+def test_rates_are_told_in_twenty_lines():
+    """So little joins two queries, measures and makes frames, the server included."""
+    lines = (ROOT / "examples" / "rates.py").read_text(encoding="utf-8").splitlines()
+    assert len([line for line in lines[1:] if line.strip()]) <= 20

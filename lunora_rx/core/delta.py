@@ -7,9 +7,11 @@ section "Delta merge".
 
 from __future__ import annotations
 
-from itertools import pairwise
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
+from lunora_rx.core.placement import placement
+from lunora_rx.core.row_places import RowPlaces, row_ids
+from lunora_rx.core.shape_events import RowOp
 from lunora_rx.protocol.values import UNDEFINED
 
 Row: TypeAlias = dict[str, Any]
@@ -40,59 +42,82 @@ def is_row_delta(delta: object) -> bool:
     )
 
 
+class RowMerge(NamedTuple):
+    """One row change that was merged.
+
+    Attributes:
+        before: The value into which it was merged.
+        after: The value that came of it, always a new container; its rows are shared with ``before``.
+        ops: What happened to the rows of ``before``; ``None`` if that is known by comparing them only, as where
+            rows share an id.
+    """
+
+    before: Any
+    after: Any
+    ops: tuple[RowOp[Any], ...] | None
+
+
 def merge_delta(base: Any, delta: Row) -> Any:
     """Return ``base`` with a row delta merged in, or ``UNMERGEABLE``.
 
     ``base`` is a list of rows, or an object whose ``page`` is one.  Neither argument is
     changed; the result is always a new container, its rows are shared with ``base``.
     """
-    if isinstance(base, list):
-        return _merge_rows(base, delta)
-    if isinstance(base, dict) and isinstance(base.get("page"), list):
-        page = _merge_rows(base["page"], delta)
-        return page if page is UNMERGEABLE else {**base, "page": page}
-    return UNMERGEABLE
+    merge = Merger().merge(base, delta)
+    return UNMERGEABLE if merge is None else merge.after
 
 
-def _merge_rows(rows: list[Any], delta: Row) -> list[Any] | Unmergeable:
-    if not all(isinstance(row, dict) and isinstance(row.get("_id"), str) for row in rows):
-        return UNMERGEABLE
-    key = delta["key"]
-    if delta["op"] == "delete":
-        return [row for row in rows if row["_id"] != key]
-    row = delta.get("row", UNDEFINED)
-    return UNMERGEABLE if row is UNDEFINED else _upsert(rows, key, row)
+class Merger:
+    """Merges one row change after another.
+
+    It remembers where the rows of the latest result stand, so that merging into that costs little more than
+    copying it. Any other base is looked through first.
+    """
+
+    __slots__ = ("_places",)
+
+    def __init__(self) -> None:
+        self._places: RowPlaces | None = None
+
+    def merge(self, base: Any, delta: Row) -> RowMerge | None:
+        """Merge a row delta into a base; ``None`` if it cannot be merged."""
+        if isinstance(base, list):
+            return self._merge_rows(base, delta)
+        if not isinstance(base, dict) or not isinstance(base.get("page"), list):
+            return None
+        merge = self._merge_rows(base["page"], delta)
+        return None if merge is None else RowMerge(base, {**base, "page": merge.after}, merge.ops)
+
+    def _merge_rows(self, rows: list[Any], delta: Row) -> RowMerge | None:
+        key = delta["key"]
+        is_delete = delta["op"] == "delete"
+        row = UNDEFINED if is_delete else delta.get("row", UNDEFINED)
+        places, self._places = self._places, None
+        if places is None or places.rows is not rows:
+            ids = row_ids(rows)
+            places = None if ids is None or len(set(ids)) < len(ids) else RowPlaces(rows, ids)
+            if ids is None:
+                return None
+        if row is UNDEFINED and not is_delete:
+            return None
+        # What a row is is the server's to say: one that is none, or another one, is looked at before the next delta.
+        if places is None or not (is_delete or (isinstance(row, dict) and row.get("_id") == key)):
+            return RowMerge(rows, _merge_slowly(rows, key, row), None)
+        self._places = places
+        old = places.remove(key) if is_delete else places.put(key, row)
+        return RowMerge(rows, places.rows, _ops(key, row, old))
 
 
-def _upsert(rows: list[Row], key: str, row: Any) -> list[Any]:
-    merged = rows.copy()
-    places = [place for place, old in enumerate(rows) if old["_id"] == key]
-    for place in places:
-        merged[place] = row
-    if not places:
+def _ops(key: str, row: Any, old: Any) -> tuple[RowOp[Any], ...]:
+    if row is UNDEFINED:
+        return () if old is UNDEFINED else (RowOp("delete", key, row, old),)
+    return (RowOp("insert" if old is UNDEFINED else "update", key, row, old),)
+
+
+def _merge_slowly(rows: list[Any], key: str, row: Any) -> list[Any]:
+    if row is UNDEFINED:
+        return [old for old in rows if old["_id"] != key]
+    merged = [row if old["_id"] == key else old for old in rows]
+    if not any(old["_id"] == key for old in rows):
         merged.insert(placement(rows, row), row)
     return merged
-
-
-def placement(rows: list[Row], row: Any) -> int:
-    """Return where a new row belongs among ``rows``: by ``_creationTime``, after its equals."""
-    created = creation_time(row)
-    if created is None:
-        return len(rows)
-    descending = _is_descending(rows)
-    for place, old in enumerate(rows):
-        time = creation_time(old)
-        if time is not None and (time < created if descending else time > created):
-            return place
-    return len(rows)
-
-
-def creation_time(row: Any) -> float | None:
-    """Return the numeric ``_creationTime`` of a row, or ``None``; neither a bool nor a bigint is a number."""
-    time = row.get("_creationTime") if isinstance(row, dict) else None
-    return time if type(time) is float or type(time) is int else None
-
-
-def _is_descending(rows: list[Row]) -> bool:
-    times = [time for time in map(creation_time, rows) if time is not None]
-    return next((earlier > later for earlier, later in pairwise(times) if earlier != later), False)

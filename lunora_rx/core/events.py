@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
+from lunora_rx.core.delta import RowMerge
 from lunora_rx.core.read_cache import FreshRead
 from lunora_rx.core.records import QueuedMutation
 from lunora_rx.core.shape_events import RowsChanged, ShapeFailed, ShapeMoved
@@ -19,12 +20,20 @@ class ValueChanged(NamedTuple):
     """The server gave a live query a new value, which is live.
 
     A tuple, because it is made once a frame: it costs a third of a frozen dataclass.
+
+    Attributes:
+        key: Which live query.
+        value: The value shown now.
+        cursor: Its position in the shard's history.
+        pending_layers: How many of our own unconfirmed writes are folded into it.
+        merge: How it was made of the value shown before, if by one row change.
     """
 
     key: str
     value: Any
     cursor: int | None
     pending_layers: int
+    merge: RowMerge | None = None
 
 
 @dataclass(frozen=True, slots=True)

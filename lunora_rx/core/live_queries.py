@@ -110,7 +110,7 @@ class LiveQueries:
         if self._note is not None and not result.is_behind:
             self._note(subscription)
         if change is Change.VALUE and result.shown is not UNDEFINED:
-            self._emit(ValueChanged(subscription.key, result.shown, result.cursor, len(result.layers)))
+            self._emit(ValueChanged(subscription.key, result.shown, result.cursor, len(result.layers), result.merge))
             return
         self._publish(subscription, change)
         if result.is_behind:

@@ -11,7 +11,7 @@ from collections.abc import Collection, Container, Mapping
 from datetime import datetime
 from typing import Any
 
-from lunora_rx.core.delta import UNMERGEABLE, is_row_delta, merge_delta
+from lunora_rx.core.delta import Merger, RowMerge, is_row_delta
 from lunora_rx.core.optimistic import Layer, fold, without_acknowledged, without_reached
 from lunora_rx.core.snapshot import Snapshot, SnapshotStatus
 from lunora_rx.errors import CodecError, LunoraError, ProtocolError
@@ -60,9 +60,12 @@ class Result:
         anchor: The value at ``cursor``, while ``base`` is a later one that came by polling, and so without a cursor
             of its own; ``UNDEFINED`` while they are one. What a socket resumes is the anchor: from there on the
             server counts, and a row that came and went meanwhile is in the polled value alone.
+        merge: How the last value of the server was made of what was shown before; ``None`` unless it is exactly
+            one row change.
     """
 
     __slots__ = (
+        "_merger",
         "anchor",
         "base",
         "cursor",
@@ -71,6 +74,7 @@ class Result:
         "is_behind",
         "last_mutation_id",
         "layers",
+        "merge",
         "shown",
         "status",
     )
@@ -86,6 +90,8 @@ class Result:
         self.is_behind = False
         self.anchor: Any = UNDEFINED
         self.layers: tuple[Layer, ...] = ()
+        self.merge: RowMerge | None = None
+        self._merger: Merger | None = None
 
     @property
     def snapshot(self) -> Snapshot[Any]:
@@ -175,6 +181,7 @@ class Result:
         """Forget what the server gave, as if it had never answered, and every layer but those to keep."""
         self.layers = tuple(layer for layer in self.layers if layer in keeps)
         self.base, self.is_behind, self.last_mutation_id = UNDEFINED, False, 0
+        self.merge = self._merger = None
         self.status, self.error = SnapshotStatus.PENDING, None
         self.forget_position()
         self._show(fold(UNDEFINED, self.layers))
@@ -237,17 +244,24 @@ class Result:
         if self.base is UNDEFINED:
             # Servers that broadcast send a row change before any base: it is shown as it is, and is no place to resume.
             return self._accept(delta, None, None, mutation)
-        base = merge_delta(self.base if self.anchor is UNDEFINED else self.anchor, delta)
-        if base is UNMERGEABLE:
+        anchor = self.anchor
+        merger = self._merger or Merger()
+        merge = merger.merge(self.base if anchor is UNDEFINED else anchor, delta)
+        if merge is None:
             return self._fall_behind()
-        if self.anchor is not UNDEFINED and cursor is None:
+        if anchor is not UNDEFINED and cursor is None:
             # More of the run is to come: on its way from the anchor it would show what was long ago.
-            self.anchor = base
+            self.anchor, self._merger = merge.after, merger
             return Change.NOTHING
-        return self._accept(base, cursor, epoch, mutation)
+        shown = self.shown
+        change = self._accept(merge.after, cursor, epoch, mutation)
+        self._merger = merger
+        if shown is merge.before and self.shown is merge.after:
+            self.merge = merge
+        return change
 
     def _accept(self, base: Any, cursor: int | None, epoch: str | int | None, mutation: int | None) -> Change:
-        self.base, self.anchor, self.is_behind = base, UNDEFINED, False
+        self.base, self.anchor, self.is_behind, self.merge, self._merger = base, UNDEFINED, False, None, None
         layers = self.layers
         if layers and epoch is not None and self.epoch is not None and epoch != self.epoch:
             # Positions of another history: what was committed there is in this base, or nowhere any more.

@@ -19,13 +19,13 @@ class RowOp(NamedTuple, Generic[T]):
 
     Attributes:
         op: What happened to the row: an ``insert`` put it last, an ``update`` left it in its place.
-        key: The key of the row.
+        key: The key of the row: of a shape, and as ``_id``, a text.
         row: The row afterwards; ``UNDEFINED`` after a ``delete``.
         old_row: The row before; ``UNDEFINED`` before an ``insert``.
     """
 
     op: Literal["insert", "update", "delete"]
-    key: str
+    key: Any
     row: T
     old_row: T
 

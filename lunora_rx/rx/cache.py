@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from reactivex import abc
 from reactivex.disposable import Disposable
 
+from lunora_rx.core.delta import RowMerge
 from lunora_rx.core.events import QueryFailed, SnapshotChanged, SubscriptionClosed, ValueChanged
 from lunora_rx.core.snapshot import Snapshot, SnapshotStatus
 from lunora_rx.protocol.keys import subscription_key_of_tree
@@ -136,6 +137,11 @@ class SharedCache:
         """Return the value shown now, ``UNDEFINED`` without one."""
         entry = self._entries.get(query.key)
         return entry.subject.value if entry else UNDEFINED
+
+    def row_merge(self, query: Query) -> RowMerge | None:
+        """How the value shown now was made of the one before, if by one row change."""
+        entry = self._entries.get(query.key)
+        return entry.subject.row_merge if entry else None
 
     def attach_values(self, query: Query, observer: abc.ObserverBase[Any], *, resilient: bool) -> abc.DisposableBase:
         """Let an observer watch the values of a query; it gets the latest at once."""

@@ -9,6 +9,7 @@ from typing import Any
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable, SingleAssignmentDisposable
 
+from lunora_rx.core.delta import RowMerge
 from lunora_rx.core.events import QueryFailed, SnapshotChanged
 from lunora_rx.core.snapshot import Snapshot, SnapshotStatus
 from lunora_rx.errors import LunoraError
@@ -153,6 +154,12 @@ class FollowingSource:
     def value(self) -> Any:
         """The value shown now."""
         return UNDEFINED if self._following is None else self._following.subject.value
+
+    @property
+    def row_merge(self) -> RowMerge | None:
+        """How the value of the query followed now was made of the one before, if by one row change."""
+        following = self._following
+        return None if following is None or following.query is None else self._cache.row_merge(following.query)
 
     def refresh(self) -> None:
         """Ask for the whole value of the query followed now."""

@@ -11,6 +11,7 @@ from weakref import ref
 
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable, SerialDisposable
+from reactivex.scheduler.eventloop import AsyncIOThreadSafeScheduler
 
 from lunora_rx.errors import ClientClosedError, StreamError
 
@@ -211,3 +212,11 @@ def _waker(news: asyncio.Event) -> Callable[[], object]:
             loop.call_soon_threadsafe(news.set)
 
     return wake
+
+
+def running_scheduler() -> AsyncIOThreadSafeScheduler | None:
+    """Return a scheduler of the asyncio loop that runs here, ``None`` where none does."""
+    try:
+        return AsyncIOThreadSafeScheduler(asyncio.get_running_loop())
+    except RuntimeError:
+        return None

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from typing import Any, Generic, NoReturn, Protocol, TypeVar
+from typing import Any, NoReturn, Protocol, TypeVar
 
 from reactivex import Observable, abc
 
+from lunora_rx.core.delta import RowMerge
 from lunora_rx.core.snapshot import Snapshot
 from lunora_rx.rx.cache import Query, SharedCache
 from lunora_rx.rx.interop import FirstValue, ObservableIterator, observable_to_aiter
@@ -33,6 +34,11 @@ class Source(Protocol):
     @property
     def value(self) -> Any:
         """The value shown now."""
+        ...
+
+    @property
+    def row_merge(self) -> RowMerge | None:
+        """How it was made of the value before, if by one row change."""
         ...
 
     def refresh(self) -> None:
@@ -74,6 +80,11 @@ class CachedSource:
     def value(self) -> Any:
         """The value shown now."""
         return self._cache.value(self._query)
+
+    @property
+    def row_merge(self) -> RowMerge | None:
+        """How it was made of the value before, if by one row change."""
+        return self._cache.row_merge(self._query)
 
     def refresh(self) -> None:
         """Ask for the whole value again."""
@@ -160,7 +171,7 @@ class LiveQuery(Observable[T]):
         return self._source.attach_values(observer, resilient=False)
 
 
-class _Attached(Observable[T], Generic[T]):
+class _Attached(Observable[T]):
     """What else a source tells, made of a function that attaches an observer."""
 
     def __init__(self, source: Source, attach: Callable[[abc.ObserverBase[T]], abc.DisposableBase]) -> None:
@@ -180,3 +191,14 @@ def position_of(observable: Observable[Any]) -> tuple[str, int] | None:
         return None
     shard, cursor = observable._source.shard, observable._source.snapshot.cursor
     return None if shard is None or cursor is None else (shard, cursor)
+
+
+def row_merge_of(source: Observable[Any]) -> Callable[[], RowMerge | None]:
+    """Return what tells, of the value that a live query shows, how it was made of the one before.
+
+    It tells ``None`` where that was not by one row change, and of any other source.
+    """
+    if not isinstance(source, LiveQuery | _Attached):
+        return lambda: None
+    shown = source._source
+    return lambda: shown.row_merge

@@ -193,6 +193,11 @@ class PagedSource:
         return UNDEFINED if self._paging is None else self._paging.subject.value
 
     @property
+    def row_merge(self) -> None:
+        """The pages together are compared, row by row."""
+        return
+
+    @property
     def status(self) -> PageStatus:
         """Whether there is more to load."""
         return PageStatus.LOADING_FIRST_PAGE if self._paging is None else self._paging.pages.status

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from reactivex import abc
 
+from lunora_rx.core.delta import RowMerge
 from lunora_rx.core.snapshot import Snapshot, SnapshotStatus
 from lunora_rx.errors import LunoraError
 from lunora_rx.protocol.preloaded import Preloaded
@@ -82,6 +83,11 @@ class PreloadedSource:
     def value(self) -> Any:
         """The value shown now."""
         return self.snapshot.value
+
+    @property
+    def row_merge(self) -> RowMerge | None:
+        """How it was made of the value before, if by one row change."""
+        return self._cached.row_merge
 
     def refresh(self) -> None:
         """Ask for the whole value again."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Generic, NoReturn, Protocol, TypeVar, cast
@@ -21,24 +20,12 @@ from lunora_rx.errors import LunoraError
 from lunora_rx.protocol.values import UNDEFINED
 from lunora_rx.rx.interop import FirstValue, ObservableIterator, observable_to_aiter
 from lunora_rx.rx.observers import Observers, OnError
+from lunora_rx.rx.row_changes import RowChanges
 from lunora_rx.rx.subject import Turns
 
 __all__ = ["Requests", "RowChanges", "RowOp", "Shape", "Shapes"]
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class RowChanges(Generic[T]):
-    """What one poke did to the rows of a shape.
-
-    Attributes:
-        ops: The operations as they were applied, in order.
-        is_reset: Whether all rows from before are gone: forget them, then apply ``ops``.
-    """
-
-    ops: tuple[RowOp[T], ...]
-    is_reset: bool = False
 
 
 class Requests(Protocol):

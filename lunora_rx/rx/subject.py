@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeVar, cast
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 
+from lunora_rx.core.delta import RowMerge
 from lunora_rx.core.events import QueryFailed, SnapshotChanged, ValueChanged
 from lunora_rx.core.snapshot import Snapshot, SnapshotStatus
 from lunora_rx.protocol.values import UNDEFINED
@@ -105,6 +106,12 @@ class SnapshotSubject(Generic[T]):
             value = cast("T", latest.value)
             return Snapshot(SnapshotStatus.LIVE, value, None, latest.cursor, latest.pending_layers, updated_at)
         return replace(latest.snapshot, updated_at=updated_at)
+
+    @property
+    def row_merge(self) -> RowMerge | None:
+        """How the value shown now was made of the one before, if by one row change."""
+        latest = self._latest
+        return latest.merge if isinstance(latest, ValueChanged) else None
 
     def attach_values(self, observer: abc.ObserverBase[T], *, resilient: bool = False) -> Callable[[], None]:
         """Let an observer watch the values, the present one first; return what removes it."""

@@ -17,6 +17,7 @@ from reactivex.notification import OnCompleted, OnError, OnNext
 from reactivex.observable.marbles import parse
 from reactivex.testing import Recorded
 
+from lunora_rx.core.delta import RowMerge
 from lunora_rx.core.events import QueryFailed, SnapshotChanged, ValueChanged
 from lunora_rx.core.snapshot import Snapshot, SnapshotStatus
 from lunora_rx.errors import LunoraError
@@ -175,6 +176,10 @@ class _Scripted:
     @property
     def value(self) -> Any:
         return self._subject.value
+
+    @property
+    def row_merge(self) -> RowMerge | None:
+        return self._subject.row_merge
 
     def refresh(self) -> None:
         if self._subject.value is not UNDEFINED:

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lunora_rx.core.delta import UNMERGEABLE, is_row_delta, merge_delta, placement
+from lunora_rx.core.delta import UNMERGEABLE, Merger, is_row_delta, merge_delta
+from lunora_rx.core.placement import creation_time, in_order, placement, placement_in_order
+from lunora_rx.core.row_places import MOST_MOVES
 from lunora_rx.protocol.values import UNDEFINED, WireBigInt
 
 
@@ -239,3 +241,115 @@ def test_merged_list_equals_the_query_run_again(table, changes, descending):
 def test_placement_lies_within_the_list(rows, new):
     """The place can be inserted at."""
     assert 0 <= placement(rows, new) <= len(rows)
+
+
+# --- one change after another, by a merger that remembers where the rows stand
+
+
+def folded(rows, ops):
+    """Apply row operations to rows by id."""
+    known = {each["_id"]: each for each in rows}
+    for op, key, new, old in ops:
+        assert known.pop(key, UNDEFINED) is old
+        assert (op == "delete") is (new is UNDEFINED)
+        assert (op == "insert") is (old is UNDEFINED)
+        known.update({} if new is UNDEFINED else {key: new})
+    return known
+
+
+@given(
+    rows=st.lists(ROWS, max_size=8, unique_by=lambda each: each["_id"]),
+    changes=st.lists(DELTAS, min_size=20, max_size=60),
+    paged=st.booleans(),
+    in_order=st.booleans(),
+)
+def test_merger_merges_a_long_run_as_the_protocol_says(rows, changes, paged, in_order):
+    """Whatever it remembers, each merge gives what looking through the whole list would, and tells what it did."""
+    rows = sorted(rows, key=lambda each: creation_time(each) or 0) if in_order else rows
+    value: Any = {"page": rows} if paged else rows
+    merger = Merger()
+    for change in changes:
+        merge = merger.merge(value, change)
+        before, after = (value["page"], merge.after["page"]) if paged else (value, merge.after)
+        assert after == oracle(before, change)
+        assert merge.before is value
+        assert folded(before, merge.ops) == {each["_id"]: each for each in after}
+        value = merge.after
+
+
+@given(times=st.lists(st.sampled_from([1, 2, 3, 2.5, None, True, float("nan"), 10**400]), max_size=6), new=TIMES)
+def test_place_found_in_logarithmic_time_is_that_of_the_rule(times, new):
+    """It is looked for that way only where both ways agree."""
+    rows = [row(f"r{place}", time) for place, time in enumerate(times)]
+    created = creation_time(row("new", new))
+    if created is not None and in_order(rows):
+        assert placement_in_order(rows, created) == placement(rows, row("new", new))
+
+
+@pytest.mark.parametrize("times", [[1, 2, 2], [3, 2, 2], [1], [], [2.5, 3], [7, 7]])
+def test_rows_whose_times_only_rise_or_fall_are_in_order(times):
+    """Most lists are, so that their places are found fast."""
+    assert in_order([row(f"r{place}", time) for place, time in enumerate(times)])
+
+
+@pytest.mark.parametrize("rows", [[row("a", 1), row("a", 2)], [row("b", 1)]])
+def test_merge_that_must_be_compared_says_no_operations(rows):
+    """Rows that share an id, and a row of another id than the delta's."""
+    change = delta("update", "a", row=row("a" if len(rows) == 2 else "x", 5))
+    merge = Merger().merge(rows, change)
+    assert merge.ops is None
+    assert merge.after == oracle(rows, change)
+
+
+def test_merger_given_another_base_forgets_the_former():
+    """A whole value came in between."""
+    merger = Merger()
+    merger.merge(times(1, 2), delta("delete", "r0"))
+    assert merger.merge([row("x", 1)], delta("delete", "x")).after == []
+    assert merger.merge([5], delta("delete", "x")) is None
+
+
+@pytest.mark.parametrize("change", [lambda rows: rows.reverse(), lambda rows: rows.pop(0)])
+def test_merger_survives_a_list_that_its_owner_changed(change):
+    """Values are read-only for observers; one that writes all the same harms nothing else."""
+    merger = Merger()
+    rows = merger.merge(times(*range(40)), delta("delete", "r30")).after
+    change(rows)
+    expected = oracle(rows, delta("delete", "r0"))
+    assert merger.merge(rows, delta("delete", "r0")).after == expected
+
+
+class Read(dict):
+    """A row that counts how often a field of any of them is read."""
+
+    count = 0
+
+    def __getitem__(self, name):
+        Read.count += 1
+        return super().__getitem__(name)
+
+
+def test_merger_looks_at_few_rows_after_its_first_merge():
+    """Where a row stands is known about, and where a new one belongs is found by halves."""
+    merger, counts = Merger(), []
+    rows = [Read(row(f"r{place}", place)) for place in range(1000)]
+    for change in range(1, 30):
+        before = Read.count
+        rows = merger.merge(rows, delta("delete", f"r{change * 30}")).after
+        rows = merger.merge(rows, delta("insert", f"n{change}", row=row(f"n{change}", 990.5))).after
+        counts.append(Read.count - before)
+    assert sorted(counts)[len(counts) // 2] < 70
+    assert sum(count > 100 for count in counts) <= 2 * len(counts) // MOST_MOVES + 1
+
+
+def test_merger_that_replaced_a_time_places_new_rows_as_the_protocol_says():
+    """The rows are in order no longer, and not in it again before somebody looks."""
+    merger, value = Merger(), times(1, 2, 3)
+    for change in (
+        delta("insert", "x", row=row("x", 2.5)),
+        delta("update", "r0", row=row("r0", 9)),
+        delta("insert", "y", row=row("y", 2.2)),
+    ):
+        expected = oracle(value, change)
+        value = merger.merge(value, change).after
+        assert value == expected

@@ -9,6 +9,7 @@ import pytest
 
 from lunora_rx.core.optimistic import Layer
 from lunora_rx.core.results import Change, Result, is_unchanged
+from lunora_rx.core.shape_events import RowOp
 from lunora_rx.core.snapshot import Snapshot, SnapshotStatus
 from lunora_rx.errors import CodecError, ProtocolError, ServerError
 from lunora_rx.protocol.values import UNDEFINED, WireBigInt, WireBytes, WireDate, WireMap, WireUrl
@@ -461,3 +462,47 @@ def test_poll_that_only_drops_a_layer_says_so():
     assert result.apply_poll(6, 0) is Change.NOTHING
     assert result.apply_poll(6, 1) is Change.STATUS
     assert result.snapshot.pending_layers == 0
+
+
+# --- how a value was made of the one before
+
+
+def delta(op="delete", key="a", **fields):
+    return {"type": "delta", "delta": {"op": op, "key": key, "table": "t", **fields}}
+
+
+def test_result_tells_how_a_row_change_made_what_is_shown():
+    """It is told of the two values themselves."""
+    result = Result()
+    result.apply_value({"type": "data", "data": [{"_id": "a"}]}, tagged=False)
+    assert result.merge is None
+    before = result.shown
+    result.apply_value(delta(), tagged=False)
+    assert result.merge.before is before
+    assert result.merge.after is result.shown
+    assert result.merge.ops == (RowOp("delete", "a", UNDEFINED, {"_id": "a"}),)
+    result.apply_value({"type": "data", "data": []}, tagged=False)
+    assert result.merge is None
+
+
+def test_result_tells_no_row_change_of_a_folded_value():
+    """With a layer what is shown is the function's: before the change, after it, or both."""
+    result = Result()
+    result.apply_value({"type": "data", "data": [{"_id": "a"}, {"_id": "b"}]}, tagged=False)
+    layer = Layer(lambda rows: [*rows, {"_id": "mine"}], print)
+    result.push(layer)
+    result.apply_value(delta(), tagged=False)
+    assert result.merge is None
+    layer.commit_cursor = 5
+    frame = {**delta(key="b"), "cursor": 5}
+    assert result.apply_value(frame, tagged=False) is Change.VALUE
+    assert (result.shown, result.layers, result.merge) == ([], (), None)
+
+
+def test_result_that_was_forgotten_tells_nothing():
+    """The rows were somebody else's."""
+    result = Result()
+    result.apply_value({"type": "data", "data": [{"_id": "a"}]}, tagged=False)
+    result.apply_value(delta(), tagged=False)
+    result.forget()
+    assert (result.merge, result._merger) == (None, None)

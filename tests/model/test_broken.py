@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from lunora_rx.core import delta, results
-from lunora_rx.core.delta import UNMERGEABLE
+from lunora_rx.core import results, row_places
+from lunora_rx.core.delta import Merger, RowMerge
 from lunora_rx.core.pacing import Pacing
 from lunora_rx.core.results import Result
 from lunora_rx.core.subscriptions import Subscription
@@ -36,13 +37,13 @@ def drop_placement_rule(monkeypatch: pytest.MonkeyPatch) -> None:
     """New rows go to the end, whatever their time."""
 
     def merge(base: Any, row_delta: Any) -> Any:
-        place, delta.placement = delta.placement, lambda rows, row: len(rows)
+        place, row_places.RowPlaces._place_of_new = row_places.RowPlaces._place_of_new, lambda self, row: len(self.rows)
         try:
-            return delta.merge_delta(base, row_delta)
+            return Merger().merge(base, row_delta)
         finally:
-            delta.placement = place
+            row_places.RowPlaces._place_of_new = place
 
-    monkeypatch.setattr(results, "merge_delta", merge)
+    _merge_otherwise(monkeypatch, merge)
 
 
 def keep_cursor_without_value(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,8 +107,7 @@ def never_find_a_silent_peer(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def ignore_what_cannot_be_merged(monkeypatch: pytest.MonkeyPatch) -> None:
     """A delta that cannot be merged counts as merged."""
-    original = results.merge_delta
-    monkeypatch.setattr(results, "merge_delta", lambda base, change: _or(original(base, change), base))
+    _merge_otherwise(monkeypatch, lambda base, change: Merger().merge(base, change) or RowMerge(base, base, ()))
 
 
 def repeat_writes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,8 +116,9 @@ def repeat_writes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Store, "record", lambda self, space, mutation_id, reply: None)
 
 
-def _or(merged: Any, base: Any) -> Any:
-    return base if merged is UNMERGEABLE else merged
+def _merge_otherwise(monkeypatch: pytest.MonkeyPatch, merge: Callable[[Any, Any], RowMerge | None]) -> None:
+    # The client's merge only: the server asks the same code whether a delta will do.
+    monkeypatch.setattr(results, "Merger", lambda: SimpleNamespace(merge=merge))
 
 
 @pytest.mark.timeout(300)
