@@ -16,7 +16,6 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from math import inf
 from typing import Any, TypeAlias, TypeVar
 
-from lunora_rx.core.calls import HttpRequest
 from lunora_rx.core.events import CloseSocket, FrameIgnored, OpenSocket
 from lunora_rx.core.identity import Keep
 from lunora_rx.core.multiplexer import Multiplexer
@@ -27,16 +26,20 @@ from lunora_rx.errors import ClientClosedError, LunoraError, StorageError, Trans
 from lunora_rx.interfaces import Socket, Transport
 from lunora_rx.persistence import CLOSE_TIMEOUT, OpenStorage, Persistence
 from lunora_rx.protocol.endpoints import websocket_url
+from lunora_rx.protocol.frame_text import FrameText
 from lunora_rx.protocol.http_stream import stream_headers
-from lunora_rx.protocol.rpc import RpcCall
+from lunora_rx.protocol.rpc import HttpReply, HttpRequest, RpcCall
 from lunora_rx.protocol.sse import StreamNews
 from lunora_rx.streaming import DEFAULT_LIMITS, StreamLimits, read_stream
+from lunora_rx.taps import Taps
 
 R = TypeVar("R")
 
 TokenProvider: TypeAlias = str | Callable[[], str | Awaitable[str | None] | None] | None
 
-_log = logging.getLogger("lunora_rx")
+_log = logging.getLogger("lunora_rx.socket")
+_frame_log = logging.getLogger("lunora_rx.frames")
+_http_log = logging.getLogger("lunora_rx.http")
 
 # A timer that fires this late (seconds) was held up by a blocked loop: what arrived meanwhile goes first.
 _LATE = 0.5
@@ -47,10 +50,16 @@ _TURN_FRAMES = 256
 
 
 class Link:
-    """One attempt at a shard's socket, from the token to the last frame."""
+    """One attempt at a shard's socket, from the token to the last frame.
 
-    def __init__(self, shard: str) -> None:
+    Args:
+        shard: The shard key.
+        note_sent: Takes each frame that was sent, if anybody looks on.
+    """
+
+    def __init__(self, shard: str, note_sent: Callable[[str, str], None]) -> None:
         self.shard = shard
+        self._note_sent = note_sent
         self.task: asyncio.Task[None]
         self.socket: Socket | None = None
         self.has_token = False
@@ -72,9 +81,11 @@ class Link:
                 frames, self._unsent = self._unsent, []
                 for text in frames:
                     await self.socket.send(text)
+                    self._note_sent(self.shard, text)
         except Exception as error:
             # Without a writer the socket would look alive and say nothing: whatever went wrong, it goes.
-            _log.info("shard %r: a frame could not be sent: %s", self.shard, _reason(error))
+            reason = _reason(error)
+            _log.info("shard %r: a frame could not be sent: %s", self.shard, reason, extra={"shard": self.shard})
             await self.socket.close()
 
 
@@ -92,6 +103,10 @@ class Driver:
         on_storage_error: Takes what the storage refuses.
         on_storage_works: Called when the queue's store took something.
         new_client_id: Makes a client id, where none is kept.
+        on_tap_error: Takes what taps raise.
+
+    Attributes:
+        taps: Those who look on.
     """
 
     def __init__(
@@ -107,8 +122,10 @@ class Driver:
         on_storage_error: Callable[[StorageError], None] = lambda error: None,
         on_storage_works: Callable[[], None] = lambda: None,
         new_client_id: Callable[[], str] = str,
+        on_tap_error: Callable[[Exception], None] = lambda error: None,
     ) -> None:
         self.core = core
+        self.taps = Taps(on_tap_error)
         self.frames_ignored = 0
         self.last_error: str | None = None
         self._transport = transport
@@ -159,8 +176,18 @@ class Driver:
         """The loop of the first use, ``None`` before it."""
         return self._loop
 
+    @property
+    def has_ws_token(self) -> bool:
+        """Whether sockets have a token, or somebody to ask for one."""
+        return self._ws_token is not None
+
+    @property
+    def handlers(self) -> Mapping[type, Callable[[Any], None]]:
+        """Who deals with which event."""
+        return self._handlers
+
     def publish_to(self, handlers: Mapping[type, Callable[[Any], None]]) -> None:
-        """Hand each event that is not the driver's own to the handler of its type; comes before the first use."""
+        """Hand each event that is not the driver's own to the handler of its type, from the next one on."""
         self._handlers = {**self._handlers, **handlers}
 
     def enter(self, what: str) -> None:
@@ -460,7 +487,7 @@ class Driver:
     def _open_socket(self, event: OpenSocket) -> None:
         if self._is_closed:  # what is loaded to be stored again opens nothing
             return
-        link = Link(event.shard)
+        link = Link(event.shard, self._note_sent)
         self._links[event.shard] = link
         link.task = self._spawn(self._run(link))
 
@@ -468,15 +495,20 @@ class Driver:
         link = self._links.pop(event.shard, None)
         if link is None:
             return
+        _log.info("shard %r: closing the socket with %d", event.shard, event.code, extra={"shard": event.shard})
+        if self.taps:
+            self.taps.note_socket(event.shard, "closed", event.code)
         link.task.cancel()
         if link.socket is not None:
             self._spawn(link.socket.close(event.code))
 
     def _note_ignored(self, event: FrameIgnored) -> None:
         self.frames_ignored += 1
-        _log.warning("shard %r: a frame was ignored: %s", event.shard, event.reason)
+        _log.warning("shard %r: a frame was ignored: %s", event.shard, event.reason, extra={"shard": event.shard})
 
     async def _run(self, link: Link) -> None:
+        if self.taps:
+            self.taps.note_socket(link.shard, "connecting")
         try:
             link.socket = await self._connect(link)
         except Exception as error:
@@ -485,6 +517,7 @@ class Driver:
             return
         self.last_error = None
         self.core.receive_opened(link.shard, self._now(), has_token=link.has_token)
+        self._note_opened(link.shard)
         if self.persistence is not None:
             self.persistence.look_again()
         writer = self._spawn(link.write())
@@ -492,7 +525,8 @@ class Driver:
             self._drain()
             await self._read(link, link.socket)
         except Exception as error:
-            _log.error("shard %r: the socket failed", link.shard, exc_info=error)
+            shard = link.shard
+            _log.error("shard %r: the socket failed", shard, exc_info=_without_text(error), extra={"shard": shard})
         finally:
             writer.cancel()
         self._lose(link, link.socket.close_code)
@@ -528,6 +562,7 @@ class Driver:
         assert self._loop is not None
         receive, clock, shard = socket.receive, self._loop.time, link.shard
         receive_text, drain = self.core.receive_text, self._drain
+        taps, is_logged = self.taps, _frame_log.isEnabledFor
         frames = 0
         while (text := await receive()) is not None:
             frames += 1
@@ -537,17 +572,24 @@ class Driver:
             # A frame may be waiting when its socket is retired: it must not be applied any more.
             if self._links.get(shard) is not link:
                 return
+            if taps or is_logged(logging.DEBUG):
+                self._note_frame(shard, FrameText(text, is_inbound=True))
             try:
                 receive_text(shard, text, clock())
                 drain()
             except Exception as error:
                 # What one frame does to us must not end the conversation.
-                _log.error("shard %r: a frame could not be handled", shard, exc_info=error)
+                failure = _without_text(error)
+                _log.error("shard %r: a frame could not be handled", shard, exc_info=failure, extra={"shard": shard})
 
     def _lose(self, link: Link, code: int | None) -> None:
         if self._links.get(link.shard) is not link:
             return
         del self._links[link.shard]
+        if link.socket is not None:
+            _log.info("shard %r: the connection is lost (code %s)", link.shard, code, extra={"shard": link.shard})
+        if self.taps:
+            self.taps.note_socket(link.shard, "closed", code)
         self.core.receive_closed(link.shard, code, self._now())
         self._drain()
 
@@ -556,11 +598,45 @@ class Driver:
         # One clear line a run of failures; the repetitions are for those who look closer.
         level = logging.DEBUG if text == self.last_error else logging.WARNING
         self.last_error = text
-        _log.log(level, "shard %r: %s; will try again", shard, text)
+        _log.log(level, "shard %r: %s; will try again", shard, text, extra={"shard": shard})
+
+    def _note_opened(self, shard: str) -> None:
+        if _log.isEnabledFor(logging.INFO):
+            queries = [each.result.resume_position for each in self.core.sessions[shard].subscriptions]
+            resumed = sum(position is not None for position in queries)
+            message = "shard %r: connected; %d live queries, %d of them resume"
+            _log.info(message, shard, len(queries), resumed, extra={"shard": shard})
+        if self.taps:
+            self.taps.note_socket(shard, "open")
+
+    def _note_sent(self, shard: str, text: str) -> None:
+        if self.taps or _frame_log.isEnabledFor(logging.DEBUG):
+            self._note_frame(shard, FrameText(text, is_inbound=False))
+
+    def _note_frame(self, shard: str, frame: FrameText) -> None:
+        if _frame_log.isEnabledFor(logging.DEBUG):
+            verb = "received" if frame.is_inbound else "sent"
+            named = {"shard": shard, "frame_type": frame.type, "frame_id": frame.id, "size": frame.size}
+            message = "shard %r: %s %s %s, %d bytes"
+            _frame_log.debug(message, shard, verb, frame.type, frame.id or "-", frame.size, extra=named)
+        if self.taps:
+            self.taps.note_frame(shard, frame)
 
     async def _fetch(self, request: HttpRequest) -> None:
+        started_at = self._now()
+        if self.taps:
+            request = self.taps.note_request(request)
+        reply = await self._exchange(request)
+        _log_exchange(request, reply, self._now() - started_at)
+        if self.taps:
+            self.taps.note_reply(request, reply)
+        self.core.receive_reply(request.request_id, reply, self._now())
+        self._requests.pop(request.request_id, None)
+        self._drain()
+
+    async def _exchange(self, request: HttpRequest) -> HttpReply | LunoraError:
         try:
-            reply = await self._transport.request(
+            return await self._transport.request(
                 request.method,
                 self._origin + request.path,
                 headers=request.headers,
@@ -568,14 +644,9 @@ class Driver:
                 timeout=request.timeout,
             )
         except LunoraError as error:
-            self.core.receive_reply(request.request_id, error, self._now())
+            return error
         except Exception as error:
-            failure = TransportError(f"the transport failed: {_reason(error)}", transient=True)
-            self.core.receive_reply(request.request_id, failure, self._now())
-        else:
-            self.core.receive_reply(request.request_id, reply, self._now())
-        self._requests.pop(request.request_id, None)
-        self._drain()
+            return TransportError(f"the transport failed: {_reason(error)}", transient=True)
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run a coroutine of the client's; who gives it one cancels it before ``aclose``, which waits for it."""
@@ -591,7 +662,23 @@ class Driver:
     def _finish(self, task: asyncio.Task[Any]) -> None:
         self._background.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            _log.error("a background task of the client failed", exc_info=error)
+            _log.error("a background task of the client failed", exc_info=_without_text(error))
+
+
+def _log_exchange(request: HttpRequest, reply: HttpReply | LunoraError, seconds: float) -> None:
+    if not _http_log.isEnabledFor(logging.DEBUG):
+        return
+    status = reply.status if isinstance(reply, HttpReply) else None
+    outcome = str(status) if isinstance(reply, HttpReply) else _reason(reply)
+    named = {"function": request.calls[0].function_path if len(request.calls) == 1 else None, "status": status}
+    message = "%s %s with %d calls: %s, %.0f ms"
+    _http_log.debug(message, request.method, request.path, len(request.calls), outcome, seconds * 1000, extra=named)
+
+
+def _without_text(error: BaseException) -> LunoraError:
+    """Return an exception to log in the place of one whose text may hold a payload or a token: where, not what."""
+    text = error.message if isinstance(error, LunoraError) else "its text is left out"
+    return LunoraError(f"{type(error).__name__}: {text}").with_traceback(error.__traceback__)
 
 
 def _reason(error: Exception) -> str:

@@ -54,7 +54,11 @@ RINGS = {
     "core": Ring(names("errors protocol core"), banned=IMPURE, may_await=False),
     "transport": Ring(names("errors protocol interfaces transport"), names("aiohttp")),
     "storage": Ring(names("errors interfaces protocol core.records storage"), names("orjson diskcache")),
-    "driver": Ring(names("errors protocol core interfaces persistence streaming")),
+    "driver": Ring(names("errors protocol core interfaces persistence streaming taps")),
+    "taps": Ring(names("errors protocol interfaces")),
+    "logs": Ring(names("protocol core")),
+    "environment": Ring(frozenset()),
+    "tapped_calls": Ring(names("errors protocol core interfaces driver rx.cache")),
     "streaming": Ring(names("errors protocol interfaces")),
     "persistence": Ring(names("errors protocol core interfaces")),
     "rx": FACE._replace(banned=names("asyncio")),
@@ -63,13 +67,15 @@ RINGS = {
     "operators": FACE._replace(banned=names("asyncio")),
     "interfaces": SEAM,
     "functions": SEAM,
-    "arguments": Ring(names("errors protocol core.identity")),
+    "arguments": Ring(names("errors protocol core.identity interfaces")),
     "client": Ring(
-        names("driver streaming transport storage rx operators core protocol errors interfaces functions arguments"),
+        names("driver streaming transport storage rx operators core protocol errors interfaces functions arguments")
+        | names("environment logs tapped_calls"),
         names("aiohttp reactivex"),
     ),
     "__init__": Ring(
         names("client driver transport storage rx operators core protocol errors interfaces functions arguments")
+        | names("environment logs")
     ),
     "blocking": TOOL,
     "recording": TOOL,

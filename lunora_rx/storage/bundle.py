@@ -25,7 +25,7 @@ from lunora_rx.storage.mapping_store import (
     client_id_in,
 )
 
-_log = logging.getLogger("lunora_rx")
+_log = logging.getLogger("lunora_rx.storage")
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from lunora_rx.storage.rows import (
     queued_to_payload,
 )
 
-_log = logging.getLogger("lunora_rx")
+_log = logging.getLogger("lunora_rx.storage")
 
 
 class KeyValueStore(Protocol):

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lunora_rx.core.calls import Calls, CommitCursors, Credential, HttpRequest
+from lunora_rx.core.calls import Calls, CommitCursors, Credential
 from lunora_rx.core.events import BatchSettled, BookmarkChanged, CallSettled, Event
 from lunora_rx.errors import ClientClosedError, ServerError, TransportError
-from lunora_rx.protocol.rpc import Accepted, HttpReply, Refused, RpcCall
+from lunora_rx.protocol.rpc import Accepted, HttpReply, HttpRequest, Refused, RpcCall
 from lunora_rx.protocol.values import UNDEFINED
 from lunora_rx.protocol.wire import TAG
 
