@@ -571,3 +571,17 @@ def test_status_is_polling_while_the_server_answers_polls():
     assert (statuses(core), core.poller.deadline) == ([Status.CONNECTED], inf)
     core.receive_closed("", None, 8.0)
     assert statuses(core) == [Status.OFFLINE]
+
+
+def test_counts_of_sockets_and_layers_are_over_all_shards(core):
+    """What a monitor watches is summed."""
+    subscribe(core, "a")
+    subscribe(core, "b", "room")
+    opened(core, "", "room")
+    assert (core.open_sockets, core.layer_count) == (2, 0)
+    composition = Composition(
+        "m1", "b:list", {}, "room", optimistic_update=lambda store: store.set_query("a:list", None, 1)
+    )
+    core.mutate(composition, 0.0)
+    core.receive_closed("", None, 1.0)
+    assert (core.open_sockets, core.layer_count) == (1, 0)
