@@ -1043,7 +1043,7 @@ class LunoraClient:
             # One clear line a run of failures; the repetitions are for those who look closer.
             level = logging.DEBUG if str(error) == self._last_storage_error else logging.WARNING
             self._last_storage_error = str(error)
-            _storage_log.log(level, "%s", error)
+            _storage_log.log(level, "the storage reports: %s", error)
             return
         try:
             self._on_storage_error(error)

@@ -92,8 +92,8 @@ def _log_settled(event: MutationSettled) -> None:
         _queue.debug("the write %s of %r is committed", record.mutation_id, record.function_path, extra=named)
         return
     code = outcome.error.code or type(outcome.error).__name__
-    # Somebody who awaits it has the error; one that waited for a while may have nobody left.
-    level = logging.WARNING if event.was_queued and not event.had_awaiter else logging.DEBUG
+    # Whoever sent it at once has the error; one that waited may have nobody left to tell.
+    level = logging.WARNING if event.was_queued else logging.DEBUG
     message = "the write %s of %r is rejected: %s"
     _queue.log(level, message, record.mutation_id, record.function_path, code, extra=named)
 

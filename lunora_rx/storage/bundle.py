@@ -99,4 +99,4 @@ def open_directory(directory: str | Path, *, report: Report | None = None) -> St
 
 
 def _log_report(error: StorageError) -> None:
-    _log.warning("%s", error)
+    _log.warning("the storage reports: %s", error)

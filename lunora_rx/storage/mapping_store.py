@@ -258,4 +258,4 @@ async def _awaited(result: Awaitable[Any]) -> Any:
 
 
 def _log_report(error: LunoraError) -> None:
-    _log.warning("%s", error)
+    _log.warning("the storage reports: %s", error)
