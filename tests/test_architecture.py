@@ -82,7 +82,7 @@ RINGS = {
     "testing": TOOL,
     "codegen": TOOL,
     "cli": Ring(ANYTHING, ANYTHING, ANYTHING),
-    "adapters": Ring(names("__init__ client rx"), frozenset(), ANYTHING),
+    "adapters": Ring(names("__init__ client rx"), names("reactivex"), ANYTHING),
     "devserver": Ring(names("errors protocol core.delta devserver"), names("aiohttp")),
 }
 

@@ -339,8 +339,10 @@ class _Latency:
 
     def _look_up(self, shard: str, commit_cursor: int, sent_at: float) -> None:
         for cursor, shown_at in self._shown.get(shard, ()):
-            if shown_at >= sent_at and cursor >= commit_cursor:
-                self._record(shard, shown_at - sent_at)
+            if cursor >= commit_cursor:
+                # In sight before the last sending: an earlier one was carried out, and its reply was lost.
+                if shown_at >= sent_at:
+                    self._record(shard, shown_at - sent_at)
                 return
         self._awaited.setdefault(shard, deque(maxlen=_MOST_AWAITED)).append((commit_cursor, sent_at))
 

@@ -251,6 +251,25 @@ async def test_latency_ends_with_the_first_value_at_the_commit(server, instrumen
     assert telemetry.points("commit_to_observer") == expected[order]
 
 
+async def test_latency_of_a_write_that_was_in_sight_before_it_was_sent_again_is_unknown(
+    server, instrumented, telemetry, clock
+):
+    """Its first sending was carried out, and the reply lost: the last one says nothing of how long that took."""
+    instrumented.live("a:b").subscribe(Recorder())
+    socket, sub = await server.subscribed()
+    mutation = instrumented.mutation("a:w")
+    request = await server.call()
+    clock[0] = 1.0
+    await socket.push("data", id=sub, data=1, cursor=7, epoch="e")
+    request.break_off()
+    clock[0] = 2.0
+    (await server.call()).reply({"result": 1, "commitCursor": 7})
+    await mutation
+    await socket.push("data", id=sub, data=2, cursor=8, epoch="e")
+    assert telemetry.points("commit_to_observer") == {}
+    assert telemetry.points("replayed_writes") == {("committed",): 1}
+
+
 async def test_latency_that_takes_too_long_is_given_up(server, instrumented, telemetry, clock):
     """A live query that never shows the write, and one of another shard, are no measurement."""
     instrumented.live("a:b").subscribe(Recorder())
