@@ -275,24 +275,32 @@ class Tap(Protocol):
     is given holds payloads, but no credential: neither a token, nor a cookie, nor the URL of a socket.
     """
 
+    # Bodies that return are no abstract ones: to a type checker, too, a subclass may leave any of them out.
+
     def note_socket(self, shard: str, stage: SocketStage, code: int | None) -> None:
         """Note that a shard's socket is being opened, is open, or is gone.
 
         Each ``"connecting"`` is followed by one ``"closed"``, which says the code of the close, if there was one,
         and is preceded by ``"open"`` unless the attempt failed.
         """
+        return
 
     def note_frame(self, shard: str, frame: FrameText) -> None:
         """Note a frame: one that is about to be applied, or one that was sent."""
+        return
 
     def note_request(self, request: HttpRequest) -> Mapping[str, str] | None:
         """Note a request that is about to be made; what is returned goes into its headers where they lack it."""
+        return None
 
     def note_reply(self, request: HttpRequest, reply: HttpReply | LunoraError) -> None:
         """Note what came of a request: a reply of whatever status, or why there is none. A given up one has none."""
+        return
 
     def note_call(self, news: CallNews) -> None:
         """Note how far a call has come; of one from before the tap, only a mutation's verdict."""
+        return
 
     def note_shown(self, shard: str, function_path: str, cursor: int) -> None:
         """Note that all observers of a live query were told what it shows, and which position that has reached."""
+        return

@@ -252,7 +252,7 @@ async def test_latency_ends_with_the_first_value_at_the_commit(server, instrumen
 
 
 async def test_latency_of_a_write_that_was_in_sight_before_it_was_sent_again_is_unknown(
-    server, instrumented, telemetry, clock
+    server, instrumented, telemetry, clock, caplog
 ):
     """Its first sending was carried out, and the reply lost: the last one says nothing of how long that took."""
     instrumented.live("a:b").subscribe(Recorder())
@@ -268,6 +268,7 @@ async def test_latency_of_a_write_that_was_in_sight_before_it_was_sent_again_is_
     await socket.push("data", id=sub, data=2, cursor=8, epoch="e")
     assert telemetry.points("commit_to_observer") == {}
     assert telemetry.points("replayed_writes") == {("committed",): 1}
+    assert [each.getMessage() for each in caplog.records if each.name.startswith("opentelemetry")] == []
 
 
 async def test_latency_that_takes_too_long_is_given_up(server, instrumented, telemetry, clock):
