@@ -7,6 +7,7 @@ from lunora_rx.core.identity import KEEP
 from lunora_rx.core.polling import Polling
 from lunora_rx.core.shape_events import RowOp
 from lunora_rx.core.snapshot import Snapshot, SnapshotStatus, Status
+from lunora_rx.environment import Counts
 from lunora_rx.errors import (
     ClientClosedError,
     CodecError,
@@ -20,6 +21,7 @@ from lunora_rx.errors import (
     TransportError,
 )
 from lunora_rx.functions import ActionRef, MutationRef, PagedQueryRef, QueryRef, ShapeRef, StreamRef, api
+from lunora_rx.interfaces import CallNews, Tap
 from lunora_rx.protocol import (
     UNDEFINED,
     Undefined,
@@ -31,6 +33,7 @@ from lunora_rx.protocol import (
     WireSet,
     WireUrl,
 )
+from lunora_rx.protocol.frame_text import FrameText
 from lunora_rx.protocol.preloaded import Preloaded
 from lunora_rx.protocol.session_probe import User, UserStatus
 from lunora_rx.recorder import Recording
@@ -60,10 +63,13 @@ __all__ = [
     "ActionRef",
     "Backoff",
     "Call",
+    "CallNews",
     "ClientClosedError",
     "CodecError",
     "Combined",
+    "Counts",
     "Failed",
+    "FrameText",
     "HttpStream",
     "IdentityChanged",
     "Import",
@@ -102,6 +108,7 @@ __all__ = [
     "Stream",
     "StreamError",
     "StreamRef",
+    "Tap",
     "TransportError",
     "Undefined",
     "User",

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from lunora_rx.core.identity import KEEP
 from lunora_rx.errors import CodecError
+from lunora_rx.interfaces import Tap
 from lunora_rx.protocol.endpoints import redact_url
 from lunora_rx.protocol.values import UNDEFINED
 from lunora_rx.protocol.wire import encode_wire
@@ -158,6 +159,15 @@ def check_bookmarks(store: Any, argument: str) -> Any:
             f"{argument} has the methods get() and set(value), and {type(store).__name__} lacks {missing[0]}()"
         )
     return store
+
+
+def check_tap(tap: Any) -> Any:
+    """Return an object that has all methods of a tap."""
+    names = [name for name in vars(Tap) if name.startswith("note_")]
+    missing = [name for name in names if not callable(getattr(tap, name, None))]
+    if missing:
+        raise TypeError(f"tap() takes a subclass of lunora_rx.Tap, and {type(tap).__name__} lacks {missing[0]}()")
+    return tap
 
 
 def show_url(url: str) -> str:

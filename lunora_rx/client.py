@@ -7,6 +7,7 @@ import os
 import random
 import uuid
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeAlias, TypeVar, overload
@@ -29,6 +30,7 @@ from lunora_rx.arguments import (
     check_seconds,
     check_shard,
     check_subject,
+    check_tap,
     check_text,
     check_token,
     check_token_provider,
@@ -76,6 +78,7 @@ from lunora_rx.core.snapshot import Status
 from lunora_rx.core.stream_events import StreamChunk, StreamEnded, StreamFailed
 from lunora_rx.core.writes import WriteOptions
 from lunora_rx.driver import Driver, TokenProvider
+from lunora_rx.environment import Counts, describe_environment
 from lunora_rx.errors import ClientClosedError, LunoraError, ServerError, StorageError
 from lunora_rx.functions import (
     ActionRef,
@@ -90,7 +93,8 @@ from lunora_rx.functions import (
     any_path,
     function_path,
 )
-from lunora_rx.interfaces import BookmarkStore, Transport
+from lunora_rx.interfaces import BookmarkStore, Tap, Transport
+from lunora_rx.logs import with_logs
 from lunora_rx.protocol.endpoints import check_origin, check_ws_url, websocket_base
 from lunora_rx.protocol.http_stream import build_stream_path, check_stream_headers
 from lunora_rx.protocol.preloaded import Preloaded
@@ -118,13 +122,15 @@ from lunora_rx.rx.whispers import Whisper, Whispers
 from lunora_rx.storage import Storage, StorageWorker, open_directory
 from lunora_rx.storage.journal import Journal
 from lunora_rx.streaming import StreamLimits
+from lunora_rx.tapped_calls import TappedCalls
 from lunora_rx.transport.aiohttp_transport import AiohttpTransport
 
 A = TypeVar("A")
 T = TypeVar("T")
 Args: TypeAlias = Mapping[str, Any] | None
 
-_log = logging.getLogger("lunora_rx")
+_storage_log = logging.getLogger("lunora_rx.storage")
+_observer_log = logging.getLogger("lunora_rx.observers")
 _MAX_SIZE = 64 * 2**20
 _BACKOFF = Backoff()
 _POLLING = Polling()
@@ -211,6 +217,7 @@ class LunoraClient:
         origin = check_origin(url)
         self._origin = origin
         self._last_storage_error = ""
+        self._last_failure: str | None = None
         self._request_timeout = check_seconds(request_timeout, "request_timeout")
         on_error = check_callable(on_error, "on_error")
         self._on_storage_error = check_callable(on_storage_error, "on_storage_error")
@@ -269,6 +276,7 @@ class LunoraClient:
             on_storage_works=self._note_storage_works,
             new_client_id=_new_client_id,
             checks_thread=debug,
+            on_tap_error=reporter(on_error, "a tap"),
         )
         report = reporter(on_error, "an observer")
         if debug:
@@ -296,7 +304,8 @@ class LunoraClient:
         self._recording: Recording | None = None
         self._queue_limit = queue_limit
         self._mutations = Mutations(report, reporter(on_error, "an optimistic transform"))
-        self._driver.publish_to(self._handlers())
+        self._driver.publish_to(with_logs(self._handlers()))
+        self._tapped = TappedCalls(self._driver, self._cache.find)
 
     def __repr__(self) -> str:
         closed = "closed" if self._driver.is_closed else str(self._status.value)
@@ -571,12 +580,14 @@ class LunoraClient:
             self._timeout(timeout),
             partial(function_path, kind="query", method="the store of optimistic_update"),
         )
-        mutation = self._mutations.add(f"mutation {path!r}", key, self._driver.cancel_mutation)
+        mutation = self._mutations.add(f"mutation {path!r}", key, self._cancel_mutation)
+        self._tapped.compose(key, "mutation", (RpcCall(path, shard=composition.shard),))
         try:
             self._driver.mutate(composition)
         except BaseException:
             # A patch was interrupted, before the write was taken on.
             self._mutations.forget(key)
+            self._tapped.cancel(key)
             raise
         return mutation
 
@@ -608,6 +619,7 @@ class LunoraClient:
             return call
         request_id = self._driver.batch(encoded, timeout=self._request_timeout)
         self._calls[request_id] = call
+        self._tapped.compose(request_id, "batch", encoded)
         return call
 
     @overload
@@ -828,6 +840,7 @@ class LunoraClient:
         )
         request_id = self._driver.call(rpc, timeout=self._timeout(timeout))
         self._calls[request_id] = call
+        self._tapped.compose(request_id, "query", (rpc,))
         return call
 
     def hydrate(self, preloaded: Preloaded[T] | str) -> LiveQuery[T]:
@@ -997,25 +1010,62 @@ class LunoraClient:
         self._recording.begin()
         return self._recording
 
-    def debug(self) -> dict[str, Any]:
-        """Return what a bug report needs, as plain values; tokens are not among them."""
-        self._driver.check_thread("debug()")
+    def tap(self, tap: Tap) -> DisposableBase:
+        """Let somebody look on: at sockets, frames, requests, and how far calls have come, for metrics or a recording.
+
+        Without a tap nothing of it costs anything. See ``Tap``.
+
+        Returns:
+            What ends it; ending it twice does nothing.
+
+        Raises:
+            TypeError: ``tap`` lacks a method of a tap.
+            ClientClosedError: The client is closed.
+        """
+        self._driver.check_open("tap()")
+        remove = once(self._tapped.attach(check_tap(tap)))
+        return Disposable(lambda: self._driver.call_on_loop(remove))
+
+    def counts(self) -> Counts:
+        """Return how much there is of what a client holds; cheap, and may be asked from any thread."""
         core = self._driver.core
+        return Counts(
+            live_queries=len(self._cache),
+            observers=self._cache.observer_count,
+            pending_writes=len(core.writes.queue),
+            open_mutations=len(self._mutations),
+            optimistic_layers=core.layer_count,
+            calls_in_flight=len(core.calls),
+            open_sockets=core.open_sockets,
+            frames_received=core.frames_received,
+            frames_ignored=self._driver.frames_ignored,
+        )
+
+    def debug(self) -> dict[str, Any]:
+        """Return what a bug report needs, as plain values that JSON can carry; tokens and values are not among them.
+
+        The keys of live queries hold their arguments.
+        """
+        self._driver.check_thread("debug()")
+        core, loop = self._driver.core, self._driver.loop
+        persistence = self._driver.persistence
         return {
+            **describe_environment(None if loop is None else type(loop)),
             "url": show_url(self._origin),
             "client_id": core.client_id,
             "status": str(self._status.value),
             "closed": self._driver.is_closed,
             "last_error": self._driver.last_error,
-            "frames_received": core.frames_received,
-            "frames_ignored": self._driver.frames_ignored,
-            "calls_in_flight": len(core.calls),
-            "pending_writes": len(core.writes.queue),
-            "open_mutations": len(self._mutations),
+            **asdict(self.counts()),
             "open_http_streams": len(self._http_streams),
+            "taps": len(self._driver.taps),
             "has_bearer": core.calls.bearer is not None,
+            "has_ws_token": self._driver.has_ws_token,
             "has_bookmark": core.calls.bookmark is not None,
-            "observers": self._cache.observer_count,
+            "identity_epoch": core.account.identity_epoch,
+            "queue": {"limit": self._queue_limit, **core.writes.describe(0.0 if loop is None else loop.time())},
+            "storage": None if persistence is None else {**persistence.describe(), "last_error": self._last_failure},
+            "polled": [shard for shard in core.sessions if core.is_polled(shard)],
             "shards": {shard: session.describe() for shard, session in core.sessions.items()},
         }
 
@@ -1027,11 +1077,20 @@ class LunoraClient:
         call: Call[Any] = Call(f"{kind} {path!r}", self._report, lambda: self._cancel(request_id))
         request_id = self._driver.call(rpc, timeout=self._timeout(timeout))
         self._calls[request_id] = call
+        self._tapped.compose(request_id, kind, (rpc,))
         return call
 
     def _cancel(self, request_id: int) -> bool:
         self._calls.pop(request_id, None)
-        return self._driver.cancel(request_id)
+        was_under_way = self._driver.cancel(request_id)
+        self._tapped.cancel(request_id)
+        return was_under_way
+
+    def _cancel_mutation(self, mutation_id: str) -> bool:
+        was_withdrawn = self._driver.cancel_mutation(mutation_id)
+        if was_withdrawn:
+            self._tapped.cancel(mutation_id)
+        return was_withdrawn
 
     def _timeout(self, timeout: float | None) -> float:
         return self._request_timeout if timeout is None else check_seconds(timeout, "timeout")
@@ -1060,12 +1119,12 @@ class LunoraClient:
             StreamEnded: self._runs.end,
             StreamFailed: self._runs.fail,
             WhisperReceived: self._whispers.publish,
-            WhisperDropped: _note_dropped_whisper,
+            WhisperDropped: lambda event: None,
             ReplayProgressed: self._mutations.show_progress,
             AuthTokenChanged: lambda event: self._auth_token_changed.emit(None),
             ValuesRevoked: lambda event: self._revoke_values(),
             IdentityChanged: self._identity_changed.emit,
-            IdentityDisputed: _warn_of_dispute,
+            IdentityDisputed: lambda event: None,
             UserStateChanged: lambda event: self._user.set(event.state),
             UserHeard: self._settle_user,
         }
@@ -1107,7 +1166,7 @@ class LunoraClient:
         try:
             self._bookmarks.set(event.bookmark)
         except Exception as error:
-            _log.error("the bookmark store raised %s", type(error).__name__, exc_info=error)
+            _storage_log.error("the bookmark store raised %s", type(error).__name__, exc_info=error)
 
     def _tell_storage_error(self, error: StorageError) -> None:
         # Said on the storage's thread, of what was found damaged.
@@ -1124,32 +1183,20 @@ class LunoraClient:
         self._driver.call_on_loop(end)
 
     def _note_storage_works(self) -> None:
-        self._last_storage_error = ""
+        self._last_storage_error, self._last_failure = "", None
 
     def _report_storage_error(self, error: StorageError) -> None:
+        self._last_failure = str(error)
         if self._on_storage_error is None:
             # One clear line a run of failures; the repetitions are for those who look closer.
             level = logging.DEBUG if str(error) == self._last_storage_error else logging.WARNING
             self._last_storage_error = str(error)
-            _log.log(level, "%s", error)
+            _storage_log.log(level, "the storage reports: %s", error)
             return
         try:
             self._on_storage_error(error)
         except Exception as second:
-            _log.error("on_storage_error itself raised %s", type(second).__name__, exc_info=second)
-
-
-def _note_dropped_whisper(event: WhisperDropped) -> None:
-    _log.warning("shard %r: a whisper to %r cannot be read: %s", event.shard, event.topic, event.reason)
-
-
-def _warn_of_dispute(event: IdentityDisputed) -> None:
-    who = "nobody" if event.subject is None else repr(event.subject)
-    _log.warning(
-        "the server refuses queued writes as another user's, and says that the session is that of %s;"
-        " they are kept and tried again",
-        who,
-    )
+            _observer_log.error("on_storage_error itself raised %s", type(second).__name__, exc_info=second)
 
 
 def _new_client_id() -> str:

@@ -14,9 +14,8 @@ import os
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from math import inf
-from typing import Any, Literal, Protocol, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
-from lunora_rx.core.calls import HttpRequest
 from lunora_rx.core.events import CloseSocket, FrameIgnored, OpenSocket
 from lunora_rx.core.identity import Keep
 from lunora_rx.core.multiplexer import Multiplexer
@@ -27,16 +26,20 @@ from lunora_rx.errors import ClientClosedError, LunoraError, StorageError, Trans
 from lunora_rx.interfaces import Socket, Transport
 from lunora_rx.persistence import CLOSE_TIMEOUT, OpenStorage, Persistence
 from lunora_rx.protocol.endpoints import websocket_url
+from lunora_rx.protocol.frame_text import FrameText
 from lunora_rx.protocol.http_stream import stream_headers
-from lunora_rx.protocol.rpc import HttpReply, RpcCall
+from lunora_rx.protocol.rpc import HttpReply, HttpRequest, RpcCall
 from lunora_rx.protocol.sse import StreamNews
 from lunora_rx.streaming import DEFAULT_LIMITS, StreamLimits, read_stream
+from lunora_rx.taps import Taps
 
 R = TypeVar("R")
 
 TokenProvider: TypeAlias = str | Callable[[], str | Awaitable[str | None] | None] | None
 
-_log = logging.getLogger("lunora_rx")
+_log = logging.getLogger("lunora_rx.socket")
+_frame_log = logging.getLogger("lunora_rx.frames")
+_http_log = logging.getLogger("lunora_rx.http")
 
 # A timer that fires this late (seconds) was held up by a blocked loop: what arrived meanwhile goes first.
 _LATE = 0.5
@@ -47,26 +50,6 @@ _TURN_FRAMES = 256
 
 # How many such pauses what comes after a batch of frames waits for its end: 4,096 frames.
 _PAUSES = 16
-
-
-class Tap(Protocol):
-    """Looks on at what passes between a client and its server: called on the loop, in order, and quick to return."""
-
-    def note_socket(self, shard: str, stage: Literal["connecting", "open", "closed"], code: int | None = None) -> None:
-        """Note that a socket is being opened, is open, or is gone; one that never opened is gone after all."""
-        ...
-
-    def note_frame(self, shard: str, text: str | bytes, *, is_inbound: bool) -> None:
-        """Note a frame that is about to be applied, or to be sent."""
-        ...
-
-    def note_request(self, request: HttpRequest) -> None:
-        """Note a request that is about to be made; its headers hold the bearer."""
-        ...
-
-    def note_reply(self, request: HttpRequest, reply: HttpReply | LunoraError) -> None:
-        """Note what came of a request; one that was given up has no reply."""
-        ...
 
 
 class Link:
@@ -97,7 +80,8 @@ class Link:
                     await self.socket.send(text)
         except Exception as error:
             # Without a writer the socket would look alive and say nothing: whatever went wrong, it goes.
-            _log.info("shard %r: a frame could not be sent: %s", self.shard, _reason(error))
+            reason = _reason(error)
+            _log.info("shard %r: a frame could not be sent: %s", self.shard, reason, extra={"shard": self.shard})
             await self.socket.close()
 
 
@@ -116,9 +100,10 @@ class Driver:
         on_storage_works: Called when the queue's store took something.
         new_client_id: Makes a client id, where none is kept.
         checks_thread: Whether everything is refused on another thread than the loop's, in debug mode.
+        on_tap_error: Takes what taps raise.
 
     Attributes:
-        tap: Who looks on, if anybody does.
+        taps: Those who look on.
     """
 
     def __init__(
@@ -135,9 +120,10 @@ class Driver:
         on_storage_works: Callable[[], None] = lambda: None,
         new_client_id: Callable[[], str] = str,
         checks_thread: bool = False,
+        on_tap_error: Callable[[Exception], None] = lambda error: None,
     ) -> None:
         self.core = core
-        self.tap: Tap | None = None
+        self.taps = Taps(on_tap_error)
         self.frames_ignored = 0
         self.last_error: str | None = None
         self._transport = transport
@@ -191,8 +177,18 @@ class Driver:
         """The loop of the first use, ``None`` before it."""
         return self._loop
 
+    @property
+    def has_ws_token(self) -> bool:
+        """Whether sockets have a token, or somebody to ask for one."""
+        return self._ws_token is not None
+
+    @property
+    def handlers(self) -> Mapping[type, Callable[[Any], None]]:
+        """Who deals with which event."""
+        return self._handlers
+
     def publish_to(self, handlers: Mapping[type, Callable[[Any], None]]) -> None:
-        """Hand each event that is not the driver's own to the handler of its type; comes before the first use."""
+        """Hand each event that is not the driver's own to the handler of its type, from the next one on."""
         self._handlers = {**self._handlers, **handlers}
 
     def enter(self, what: str) -> None:
@@ -517,9 +513,7 @@ class Driver:
         link = self._links.get(shard)
         if link is None:
             return
-        if self.tap is not None:
-            for text in frames:
-                self.tap.note_frame(shard, text, is_inbound=False)
+        self._note_sent(shard, frames)
         link.send(frames)
 
     def _arm(self, deadline: float) -> None:
@@ -552,19 +546,20 @@ class Driver:
         link = self._links.pop(event.shard, None)
         if link is None:
             return
-        if self.tap is not None:
-            self.tap.note_socket(event.shard, "closed", event.code)
+        _log.info("shard %r: closing the socket with %d", event.shard, event.code, extra={"shard": event.shard})
+        if self.taps:
+            self.taps.note_socket(event.shard, "closed", event.code)
         link.task.cancel()
         if link.socket is not None:
             self._spawn(link.socket.close(event.code))
 
     def _note_ignored(self, event: FrameIgnored) -> None:
         self.frames_ignored += 1
-        _log.warning("shard %r: a frame was ignored: %s", event.shard, event.reason)
+        _log.warning("shard %r: a frame was ignored: %s", event.shard, event.reason, extra={"shard": event.shard})
 
     async def _run(self, link: Link) -> None:
-        if self.tap is not None:
-            self.tap.note_socket(link.shard, "connecting")
+        if self.taps:
+            self.taps.note_socket(link.shard, "connecting")
         try:
             link.socket = await self._connect(link)
         except Exception as error:
@@ -572,9 +567,8 @@ class Driver:
             self._lose(link, None)
             return
         self.last_error = None
-        if self.tap is not None:
-            self.tap.note_socket(link.shard, "open")
         self.core.receive_opened(link.shard, self._now(), has_token=link.token is not None)
+        self._note_opened(link.shard)
         if self.persistence is not None:
             self.persistence.look_again()
         writer = self._spawn(link.write())
@@ -582,7 +576,8 @@ class Driver:
             self._drain()
             await self._read(link, link.socket)
         except Exception as error:
-            _log.error("shard %r: the socket failed", link.shard, exc_info=error)
+            shard = link.shard
+            _log.error("shard %r: the socket failed", shard, exc_info=_without_text(error), extra={"shard": shard})
         finally:
             writer.cancel()
         self._lose(link, link.socket.close_code)
@@ -617,6 +612,7 @@ class Driver:
         assert self._loop is not None
         receive, clock, shard = socket.receive, self._loop.time, link.shard
         receive_text, drain = self.core.receive_text, self._drain
+        taps, is_logged = self.taps, _frame_log.isEnabledFor
         frames = 0
         while (text := await receive()) is not None:
             frames += 1
@@ -626,14 +622,15 @@ class Driver:
             # A frame may be waiting when its socket is retired: it must not be applied any more.
             if self._links.get(shard) is not link:
                 return
-            if self.tap is not None:
-                self.tap.note_frame(shard, text, is_inbound=True)
+            if taps or is_logged(logging.DEBUG):
+                self._note_frame(shard, FrameText(text, is_inbound=True))
             try:
                 receive_text(shard, text, clock())
                 drain()
             except Exception as error:
                 # What one frame does to us must not end the conversation.
-                _log.error("shard %r: a frame could not be handled", shard, exc_info=error)
+                failure = _without_text(error)
+                _log.error("shard %r: a frame could not be handled", shard, exc_info=failure, extra={"shard": shard})
 
     async def _pause(self) -> None:
         self._pausing += 1
@@ -646,8 +643,10 @@ class Driver:
         if self._links.get(link.shard) is not link:
             return
         del self._links[link.shard]
-        if self.tap is not None:
-            self.tap.note_socket(link.shard, "closed", code)
+        if link.socket is not None:
+            _log.info("shard %r: the connection is lost (code %s)", link.shard, code, extra={"shard": link.shard})
+        if self.taps:
+            self.taps.note_socket(link.shard, "closed", code)
         self.core.receive_closed(link.shard, code, self._now())
         self._drain()
 
@@ -656,14 +655,40 @@ class Driver:
         # One clear line a run of failures; the repetitions are for those who look closer.
         level = logging.DEBUG if text == self.last_error else logging.WARNING
         self.last_error = text
-        _log.log(level, "shard %r: %s; will try again", shard, text)
+        _log.log(level, "shard %r: %s; will try again", shard, text, extra={"shard": shard})
+
+    def _note_opened(self, shard: str) -> None:
+        if _log.isEnabledFor(logging.INFO):
+            queries = [each.result.resume_position for each in self.core.sessions[shard].subscriptions]
+            resumed = sum(position is not None for position in queries)
+            message = "shard %r: connected; %d live queries, %d of them resume"
+            _log.info(message, shard, len(queries), resumed, extra={"shard": shard})
+        if self.taps:
+            self.taps.note_socket(shard, "open")
+
+    def _note_sent(self, shard: str, frames: Sequence[str]) -> None:
+        # Before they are sent: an answer may be there before whoever sends comes to tell of it.
+        if self.taps or _frame_log.isEnabledFor(logging.DEBUG):
+            for text in frames:
+                self._note_frame(shard, FrameText(text, is_inbound=False))
+
+    def _note_frame(self, shard: str, frame: FrameText) -> None:
+        if _frame_log.isEnabledFor(logging.DEBUG):
+            verb = "received" if frame.is_inbound else "sent"
+            named = {"shard": shard, "frame_type": frame.type, "frame_id": frame.id, "size": frame.size}
+            message = "shard %r: %s %s %s, %d bytes"
+            _frame_log.debug(message, shard, verb, frame.type, frame.id or "-", frame.size, extra=named)
+        if self.taps:
+            self.taps.note_frame(shard, frame)
 
     async def _fetch(self, request: HttpRequest) -> None:
-        if self.tap is not None:
-            self.tap.note_request(request)
+        started_at = self._now()
+        if self.taps:
+            request = self.taps.note_request(request)
         reply = await self._exchange(request)
-        if self.tap is not None:
-            self.tap.note_reply(request, reply)
+        _log_exchange(request, reply, self._now() - started_at)
+        if self.taps:
+            self.taps.note_reply(request, reply)
         self.core.receive_reply(request.request_id, reply, self._now())
         self._requests.pop(request.request_id, None)
         self._drain()
@@ -696,7 +721,23 @@ class Driver:
     def _finish(self, task: asyncio.Task[Any]) -> None:
         self._background.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            _log.error("a background task of the client failed", exc_info=error)
+            _log.error("a background task of the client failed", exc_info=_without_text(error))
+
+
+def _log_exchange(request: HttpRequest, reply: HttpReply | LunoraError, seconds: float) -> None:
+    if not _http_log.isEnabledFor(logging.DEBUG):
+        return
+    status = reply.status if isinstance(reply, HttpReply) else None
+    outcome = str(status) if isinstance(reply, HttpReply) else _reason(reply)
+    named = {"function": request.calls[0].function_path if len(request.calls) == 1 else None, "status": status}
+    message = "%s %s with %d calls: %s, %.0f ms"
+    _http_log.debug(message, request.method, request.path, len(request.calls), outcome, seconds * 1000, extra=named)
+
+
+def _without_text(error: BaseException) -> LunoraError:
+    """Return an exception to log in the place of one whose text may hold a payload or a token: where, not what."""
+    text = error.message if isinstance(error, LunoraError) else "its text is left out"
+    return LunoraError(f"{type(error).__name__}: {text}").with_traceback(error.__traceback__)
 
 
 def _reason(error: Exception) -> str:

@@ -6,9 +6,12 @@ Each is small enough to write anew for another library or for a test.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any, Protocol, TypeAlias, TypeVar
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
-from lunora_rx.protocol.rpc import HttpReply
+from lunora_rx.errors import LunoraError
+from lunora_rx.protocol.frame_text import FrameText
+from lunora_rx.protocol.rpc import HttpReply, HttpRequest
 
 Queued = TypeVar("Queued")
 Cached = TypeVar("Cached")
@@ -231,3 +234,73 @@ class StorageThread(Protocol[Queued, Cached]):
     def finish(self, on_done: OnStored | None = None) -> None:
         """Take nothing more, run what was submitted, close the stores, end the thread, then call ``on_done``."""
         ...
+
+
+SocketStage: TypeAlias = Literal["connecting", "open", "closed"]
+CallStage: TypeAlias = Literal["composed", "queued", "sent", "settled"]
+
+
+@dataclass(frozen=True, slots=True)
+class CallNews:
+    """How far a call has come.
+
+    Attributes:
+        call_id: Tells calls apart: a mutation by its ``mutation_id``, others by the ``request_id`` of their request.
+        kind: ``"query"``, ``"action"``, ``"mutation"`` or ``"batch"``; a preload is a query.
+        functions: The paths that it calls: one, or those of a batch.
+        shard: The shard key, empty for the default shard and for a batch.
+        stage: ``"composed"`` once, ``"queued"`` and ``"sent"`` of mutations only, ``"settled"`` once.
+        error: Why it has no result, of a settled one; ``None`` if it has one.
+        commit_cursor: The position at which a settled mutation landed, if the server tells.
+        was_queued: Whether a settled mutation ever waited in the queue.
+        failed_entries: How many calls of a settled batch have no result.
+    """
+
+    call_id: int | str
+    kind: str
+    functions: tuple[str, ...]
+    shard: str
+    stage: CallStage
+    error: LunoraError | None = None
+    commit_cursor: int | None = None
+    was_queued: bool = False
+    failed_entries: int = 0
+
+
+class Tap(Protocol):
+    """Is told what passes between one client and its server, and what that means for its calls.
+
+    Subclass it and write the methods that are of interest; the others do nothing. All are called on the client's
+    loop, in the order of what happens, and must be quick. One that raises is reported as an observer is. What it
+    is given holds payloads, but no credential: neither a token, nor a cookie, nor the URL of a socket.
+    """
+
+    # Bodies that return are no abstract ones: to a type checker, too, a subclass may leave any of them out.
+
+    def note_socket(self, shard: str, stage: SocketStage, code: int | None) -> None:
+        """Note that a shard's socket is being opened, is open, or is gone.
+
+        Each ``"connecting"`` is followed by one ``"closed"``, which says the code of the close, if there was one,
+        and is preceded by ``"open"`` unless the attempt failed.
+        """
+        return
+
+    def note_frame(self, shard: str, frame: FrameText) -> None:
+        """Note a frame: one that is about to be applied, or one that was sent."""
+        return
+
+    def note_request(self, request: HttpRequest) -> Mapping[str, str] | None:
+        """Note a request that is about to be made; what is returned goes into its headers where they lack it."""
+        return None
+
+    def note_reply(self, request: HttpRequest, reply: HttpReply | LunoraError) -> None:
+        """Note what came of a request: a reply of whatever status, or why there is none. A given up one has none."""
+        return
+
+    def note_call(self, news: CallNews) -> None:
+        """Note how far a call has come; of one from before the tap, only a mutation's verdict."""
+        return
+
+    def note_shown(self, shard: str, function_path: str, cursor: int) -> None:
+        """Note that all observers of a live query were told what it shows, and which position that has reached."""
+        return

@@ -37,7 +37,7 @@ Apply: TypeAlias = Callable[[Callable[[float], object]], object]
 START_TIMEOUT = 10.0
 CLOSE_TIMEOUT = 5.0
 
-_log = logging.getLogger("lunora_rx")
+_log = logging.getLogger("lunora_rx.storage")
 
 
 @dataclass(slots=True)
@@ -91,6 +91,14 @@ class Persistence:
     def is_loading(self) -> bool:
         """Whether the queue is being read."""
         return self._has_begun and not self.has_loaded.is_set()
+
+    def describe(self) -> dict[str, Any]:
+        """Return what a bug report needs, as plain values."""
+        return {
+            "is_started": self.has_started.is_set(),
+            "is_loaded": self.has_loaded.is_set(),
+            "is_closed": self._is_over,
+        }
 
     @property
     def handlers(self) -> dict[type, Callable[[Any], None]]:
@@ -276,7 +284,7 @@ def _put(cache: CacheStore[CachedRead], reads: Iterable[FreshRead]) -> None:
         try:
             entries.append(read.encoded(stored_at))
         except (CodecError, RuntimeError):  # an observer may change what it was told to leave alone, meanwhile too
-            _log.debug("the value of %r cannot be cached", read.key)
+            _log.debug("the value of a live query cannot be cached")
     cache.put(entries)
 
 

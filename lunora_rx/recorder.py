@@ -9,17 +9,18 @@ import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from reactivex.abc import DisposableBase
 
-from lunora_rx.core.calls import HttpRequest
 from lunora_rx.core.connection import Connecting
 from lunora_rx.core.recap import encode_base, is_anything_shown, recap
 from lunora_rx.core.session import Session
 from lunora_rx.driver import Driver
 from lunora_rx.errors import LunoraError
-from lunora_rx.protocol.endpoints import HEADER_AUTHORIZATION, HEADER_SHARD_KEY, redact_url
+from lunora_rx.interfaces import SocketStage, Tap
+from lunora_rx.protocol.endpoints import HEADER_SHARD_KEY, redact_url
+from lunora_rx.protocol.frame_text import FrameText
 from lunora_rx.protocol.recording import (
     Entry,
     Header,
@@ -30,12 +31,12 @@ from lunora_rx.protocol.recording import (
     redact_frame,
     redact_session,
 )
-from lunora_rx.protocol.rpc import HttpReply
+from lunora_rx.protocol.rpc import HttpReply, HttpRequest
 from lunora_rx.protocol.text import parse
 from lunora_rx.storage.journal import Journal
 
 
-class Recording(DisposableBase):
+class Recording(Tap, DisposableBase):
     """A recording under way; a context manager, also an asynchronous one.
 
     It ends by ``close()``, with the client, or when the disk refuses. Ending it twice does nothing.
@@ -74,11 +75,11 @@ class Recording(DisposableBase):
     @property
     def is_recording(self) -> bool:
         """Whether it is under way: neither closed, nor ended by the disk."""
-        return self._driver.tap is self and not self._journal.is_over
+        return self in self._driver.taps and not self._journal.is_over
 
     def begin(self) -> None:
         """Write what the client shows already, and look on from now."""
-        self._driver.tap = self
+        self._driver.taps.append(self)
         for session in self._driver.core.sessions.values():
             self._recap(session)
 
@@ -98,13 +99,13 @@ class Recording(DisposableBase):
 
     def end(self) -> None:
         """Look on no longer; what was seen is still written."""
-        if self._driver.tap is not self:
+        if self not in self._driver.taps:
             return
         self._put(Kind.END)
-        self._driver.tap = None
+        self._driver.taps.remove(self)
         self._journal.finish()
 
-    def note_socket(self, shard: str, stage: Literal["connecting", "open", "closed"], code: int | None = None) -> None:
+    def note_socket(self, shard: str, stage: SocketStage, code: int | None = None) -> None:
         """Write how a shard's connection stands."""
         if stage == "connecting":
             self._put(Kind.CONNECTING, shard)
@@ -121,20 +122,18 @@ class Recording(DisposableBase):
         is_kept = shard in self._driver.core.sessions
         self._put(Kind.LOST if is_kept else Kind.RELEASED, shard, code=code)
 
-    def note_frame(self, shard: str, text: str | bytes, *, is_inbound: bool) -> None:
+    def note_frame(self, shard: str, frame: FrameText) -> None:
         """Write a frame."""
-        if is_inbound:
-            self._put(Kind.RECEIVED, shard, text)
+        if frame.is_inbound:
+            self._put(Kind.RECEIVED, shard, frame.text)
             return
-        frame = str(text)
-        self._put(Kind.SENT, shard, redact_frame(frame))
-        if '"sinceSeq"' in frame:
-            self._put_base(shard, frame)
+        text = str(frame.text)
+        self._put(Kind.SENT, shard, redact_frame(text))
+        if '"sinceSeq"' in text:
+            self._put_base(shard, text)
 
     def note_request(self, request: HttpRequest) -> None:
         """Write a request, without its headers."""
-        bearer = request.headers.get(HEADER_AUTHORIZATION, "").removeprefix("Bearer ")
-        self._learn_secrets({bearer} if bearer else set())
         path = f"{request.method} {request.path}"
         self._put(Kind.REQUEST, text=request.body or b"", request=request.request_id, path=path)
 
@@ -176,8 +175,8 @@ class Recording(DisposableBase):
         if base is not None:
             self._put(Kind.BASE, shard, base)
 
-    def _learn_secrets(self, more: set[str]) -> None:
-        secrets = self._driver.secrets | more
+    def _learn_secrets(self) -> None:
+        secrets = self._driver.secrets
         if not secrets <= self._secrets:
             self._secrets |= secrets
 
@@ -192,7 +191,7 @@ class Recording(DisposableBase):
         path: str = "",
     ) -> None:
         if kind is not Kind.RECEIVED:
-            self._learn_secrets(set())
+            self._learn_secrets()
         at, secrets = self._elapsed(), self._secrets
 
         def make() -> bytes:

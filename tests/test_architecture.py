@@ -55,7 +55,11 @@ RINGS = {
     "core": Ring(names("errors protocol core"), banned=IMPURE, may_await=False),
     "transport": Ring(names("errors protocol interfaces transport"), names("aiohttp")),
     "storage": Ring(names("errors interfaces protocol core.records storage"), names("orjson diskcache")),
-    "driver": Ring(names("errors protocol core interfaces persistence streaming")),
+    "driver": Ring(names("errors protocol core interfaces persistence streaming taps")),
+    "taps": Ring(names("errors protocol interfaces")),
+    "logs": Ring(names("protocol core")),
+    "environment": Ring(frozenset()),
+    "tapped_calls": Ring(names("errors protocol core interfaces driver rx.cache")),
     "streaming": Ring(names("errors protocol interfaces")),
     "persistence": Ring(names("errors protocol core interfaces")),
     "rx": FACE._replace(banned=names("asyncio")),
@@ -67,16 +71,16 @@ RINGS = {
     "operators.polars_frames": FACE._replace(libraries=names("polars"), banned=names("asyncio")),
     "interfaces": SEAM,
     "functions": SEAM,
-    "arguments": Ring(names("errors protocol core.identity")),
-    "recorder": Ring(names("driver errors protocol core storage.journal"), names("reactivex")),
+    "arguments": Ring(names("errors protocol core.identity interfaces")),
+    "recorder": Ring(names("driver errors interfaces protocol core storage.journal"), names("reactivex")),
     "client": Ring(
         names("driver recorder streaming transport storage rx operators core protocol errors interfaces functions")
-        | names("arguments"),
+        | names("arguments environment logs tapped_calls"),
         names("aiohttp reactivex"),
     ),
     "__init__": Ring(
         names("client driver recorder recording transport storage rx operators core protocol errors interfaces")
-        | names("functions arguments")
+        | names("functions arguments environment logs")
     ),
     "blocking": TOOL,
     "recording": TOOL,
@@ -84,7 +88,7 @@ RINGS = {
     "testing": TOOL._replace(ours=TOOL.ours | names("devserver")),
     "codegen": TOOL,
     "cli": Ring(ANYTHING, ANYTHING, ANYTHING),
-    "adapters": Ring(names("__init__ client rx"), frozenset(), ANYTHING),
+    "adapters": Ring(names("__init__ client rx"), names("reactivex"), ANYTHING),
     "devserver": Ring(names("errors protocol core.delta devserver"), names("aiohttp")),
 }
 

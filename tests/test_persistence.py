@@ -1001,9 +1001,11 @@ asyncio.run(main())
 def test_client_first_used_after_a_fork_stores_there(place):
     """Making it opened nothing, so a server that forks its workers later may make it at import."""
     script = """
-import asyncio, os, sys
+import asyncio, logging, os, sys
 from lunora_rx import LunoraClient, TransportError
 from lunora_rx.transport.memory_transport import MemoryTransport
+
+logging.basicConfig()
 
 def refuse(url, end):
     raise TransportError("nobody there", transient=True)

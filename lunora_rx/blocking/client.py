@@ -22,6 +22,7 @@ from lunora_rx.client import LunoraClient as AsyncClient
 from lunora_rx.core.events import IdentityChanged
 from lunora_rx.core.local_store import LocalStore
 from lunora_rx.core.snapshot import Status
+from lunora_rx.environment import Counts
 from lunora_rx.errors import ClientClosedError
 from lunora_rx.functions import ActionRef, Given, MutationRef, PagedQueryRef, QueryRef, ShapeRef, StreamRef, Untyped
 from lunora_rx.protocol.preloaded import Preloaded
@@ -451,6 +452,15 @@ class LunoraClient:
         ``lunora_rx.LunoraClient.record``.
         """
         return Subscription(self._bridge, lambda: self._client.record(*args, **options))
+
+    @takes_what(AsyncClient.tap)
+    def tap(self, *args: Any, **options: Any) -> Subscription:
+        """Let somebody look on, whose methods the client's own thread calls; disposing ends it. See ``Tap``."""
+        return Subscription(self._bridge, lambda: self._client.tap(*args, **options))
+
+    def counts(self) -> Counts:
+        """Return how much there is of what a client holds; cheap, and does not wait for the client's own thread."""
+        return self._client.counts()
 
     def debug(self) -> dict[str, Any]:
         """Return what a bug report needs, as plain values; tokens are not among them."""

@@ -17,7 +17,7 @@ R = TypeVar("R")
 EXIT_TIMEOUT = 10.0
 """Seconds that a program which forgot to close its client waits for it as it exits."""
 
-_log = logging.getLogger("lunora_rx")
+_log = logging.getLogger("lunora_rx.blocking")
 
 
 class LoopThread:

@@ -7,7 +7,6 @@ Source: ``docs/protocol.md``, sections "RPC" and "Bookmarks and cursors".
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple, TypeAlias
 
@@ -17,6 +16,7 @@ from lunora_rx.protocol import endpoints
 from lunora_rx.protocol.rpc import (
     Accepted,
     HttpReply,
+    HttpRequest,
     Outcome,
     Refused,
     RpcCall,
@@ -25,23 +25,6 @@ from lunora_rx.protocol.rpc import (
     encode_batch,
     encode_call,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class HttpRequest:
-    """One request for the driver to make. Its headers hold the bearer, so they stay out of ``repr``."""
-
-    request_id: int
-    path: str
-    headers: Mapping[str, str] = field(repr=False)
-    body: bytes | None = field(repr=False)
-    timeout: float
-
-    @property
-    def method(self) -> str:
-        """A request without a body is a question."""
-        return "GET" if self.body is None else "POST"
-
 
 Slots: TypeAlias = list[Outcome | None] | Refused
 
@@ -222,7 +205,8 @@ class Calls:
         self._count += 1
         number = self._count
         self._pending[number] = pending
-        self._outgoing[number] = lambda: HttpRequest(number, path, headers(), body, timeout)
+        carried = _calls_in(pending)
+        self._outgoing[number] = lambda: HttpRequest(number, path, headers(), body, timeout, carried)
         return number
 
     def _headers(
@@ -278,6 +262,12 @@ class Calls:
                 if isinstance(slot, Accepted):
                     self.cursors.record(call.shard, slot.commit_cursor or 0)
         return slots
+
+
+def _calls_in(pending: _Single | _Batch | _Question) -> tuple[RpcCall, ...]:
+    if isinstance(pending, _Question):
+        return ()
+    return (pending.call,) if isinstance(pending, _Single) else pending.calls
 
 
 def _present(headers: Mapping[str, str | None]) -> dict[str, str]:

@@ -16,7 +16,7 @@ from typing import Any
 
 from lunora_rx.core.account import Account
 from lunora_rx.core.backoff import Backoff
-from lunora_rx.core.calls import Calls, HttpRequest
+from lunora_rx.core.calls import Calls
 from lunora_rx.core.connection import Connecting, Connection, Timing, Trigger
 from lunora_rx.core.contexts import Contexts
 from lunora_rx.core.events import Event, SnapshotChanged, StatusChanged
@@ -34,7 +34,7 @@ from lunora_rx.core.subscriptions import Subscription, Subscriptions
 from lunora_rx.core.writes import WriteOptions, Writes
 from lunora_rx.errors import LunoraError
 from lunora_rx.protocol.frames import Connect
-from lunora_rx.protocol.rpc import HttpReply, RpcCall
+from lunora_rx.protocol.rpc import HttpReply, HttpRequest, RpcCall
 from lunora_rx.protocol.session_probe import SESSION_PROBE_PATH
 from lunora_rx.protocol.values import UNDEFINED
 
@@ -120,6 +120,17 @@ class Multiplexer:
     def frames_received(self) -> int:
         """How many frames all sockets together have received."""
         return self._frames_received + sum(session.frames_received for session in self.sessions.values())
+
+    @property
+    def layer_count(self) -> int:
+        """How many optimistic layers all live queries have together."""
+        queries = [each for session in list(self.sessions.values()) for each in list(session.subscriptions)]
+        return sum(len(each.result.layers) for each in queries)
+
+    @property
+    def open_sockets(self) -> int:
+        """How many sockets are open."""
+        return sum(session.connection.is_open for session in list(self.sessions.values()))
 
     def connect(self, shard: str, now: float) -> None:
         """Open the shard's socket unless it is open or opening."""

@@ -7,11 +7,12 @@ requests.  Source: ``docs/protocol.md``, section "Offline queue".
 from __future__ import annotations
 
 from base64 import urlsafe_b64encode
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from math import inf
-from typing import Protocol
+from typing import Any, Protocol
 
 from lunora_rx.core.backoff import Backoff
 from lunora_rx.core.calls import Calls, Credential, Slots
@@ -139,6 +140,31 @@ class Writes:
         """Tell whether the shard's socket must stay for the sake of a write."""
         state = self._states.get(shard)
         return self.queue.has_shard(shard) or (state is not None and (state.replay is not None or bool(state.waiting)))
+
+    def describe(self, now: float) -> dict[str, Any]:
+        """Return what a bug report needs of the writes, as plain values; no arguments are among them."""
+        waiting = Counter(write.record.shard for write in self.queue)
+        held = Counter(
+            each.record.shard for each in self.queue if gate(each.record.identity, self.identity) is Gate.HOLD
+        )
+        shards = dict.fromkeys([*waiting, *self._states])
+        return {
+            "is_loading": self.is_hydrating,
+            "waiting": len(self.queue),
+            "unstored": sum(not write.is_stored for write in self.queue),
+            "refused_credential": self._refused_token is not UNDEFINED,
+            "shards": {shard: self._describe_shard(shard, waiting[shard], held[shard], now) for shard in shards},
+        }
+
+    def _describe_shard(self, shard: str, waiting: int, held: int, now: float) -> dict[str, Any]:
+        state = self._states.get(shard) or ShardWrites()
+        return {
+            "waiting": waiting,
+            "held": held,
+            "behind_replay": len(state.waiting),
+            "replaying": 0 if state.replay is None else state.replay.size,
+            "retry_in": None if state.retry.at == inf else max(0.0, state.retry.at - now),
+        }
 
     def compose(self, write: Write, now: float) -> None:
         """Take a new write on: it goes out, or waits behind what waits already."""

@@ -49,6 +49,26 @@ class RpcCall:
 
 
 @dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """One request to make. Its headers hold the bearer, so they stay out of ``repr``; so do the payloads.
+
+    ``calls`` are those that the body carries, in order; none in a question, which has no body.
+    """
+
+    request_id: int
+    path: str
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes | None = field(repr=False)
+    timeout: float
+    calls: tuple[RpcCall, ...] = field(default=(), repr=False)
+
+    @property
+    def method(self) -> str:
+        """A request without a body is a question."""
+        return "GET" if self.body is None else "POST"
+
+
+@dataclass(frozen=True, slots=True)
 class HttpReply:
     """What came back over HTTP: header names in lower case, the whole body, and the wall clock when it came.
 

@@ -12,7 +12,7 @@ from lunora_rx.protocol.recording import Entry
 from lunora_rx.recording.player import Player
 
 _ENTRIES_AT_ONCE = 512
-_log = logging.getLogger("lunora_rx")
+_log = logging.getLogger("lunora_rx.recording")
 
 
 class Playback:

@@ -114,8 +114,13 @@ class SharedCache:
 
     @property
     def observer_count(self) -> int:
-        """How many observers all entries have together."""
-        return sum(entry.observers for entry in self._entries.values())
+        """How many observers all entries have together; may be asked from any thread."""
+        return sum(entry.observers for entry in list(self._entries.values()))
+
+    def find(self, key: str) -> Query | None:
+        """Return the query of a key, if somebody watches it."""
+        entry = self._entries.get(key)
+        return None if entry is None else entry.query
 
     def get(self, function: Any, args: Any = None, *, shard: str | None = None) -> Snapshot[Any]:
         """Return what a live query shows, the empty snapshot for one that nobody watches.

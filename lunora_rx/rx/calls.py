@@ -19,7 +19,7 @@ from lunora_rx.rx.observers import DebugReport, Observers, OnError
 
 T = TypeVar("T")
 
-_log = logging.getLogger("lunora_rx")
+_log = logging.getLogger("lunora_rx.observers")
 
 
 class Phase(enum.StrEnum):

@@ -26,7 +26,7 @@ T = TypeVar("T")
 OnError: TypeAlias = Callable[[Exception], None]
 Part: TypeAlias = Callable[[Any], Any]
 
-_log = logging.getLogger("lunora_rx")
+_log = logging.getLogger("lunora_rx.observers")
 
 _END = object()
 

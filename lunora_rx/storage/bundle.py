@@ -25,7 +25,7 @@ from lunora_rx.storage.mapping_store import (
     client_id_in,
 )
 
-_log = logging.getLogger("lunora_rx")
+_log = logging.getLogger("lunora_rx.storage")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,4 +99,4 @@ def open_directory(directory: str | Path, *, report: Report | None = None) -> St
 
 
 def _log_report(error: StorageError) -> None:
-    _log.warning("%s", error)
+    _log.warning("the storage reports: %s", error)

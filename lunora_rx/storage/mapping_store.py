@@ -25,7 +25,7 @@ from lunora_rx.storage.rows import (
     queued_to_payload,
 )
 
-_log = logging.getLogger("lunora_rx")
+_log = logging.getLogger("lunora_rx.storage")
 
 
 class KeyValueStore(Protocol):
@@ -258,4 +258,4 @@ async def _awaited(result: Awaitable[Any]) -> Any:
 
 
 def _log_report(error: LunoraError) -> None:
-    _log.warning("%s", error)
+    _log.warning("the storage reports: %s", error)

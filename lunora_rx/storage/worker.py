@@ -27,7 +27,7 @@ Deliver = Callable[..., object]
 GROUP_LIMIT = 1_000
 EXIT_TIMEOUT = 5.0
 
-_log = logging.getLogger("lunora_rx")
+_log = logging.getLogger("lunora_rx.storage")
 
 
 @dataclass(slots=True)

@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 
 import orjson
 
-from lunora_rx.core.calls import HttpRequest
 from lunora_rx.core.connection import Idle
 from lunora_rx.core.events import Event, MutationSettled, ReplayProgressed
 from lunora_rx.core.identity import KEEP
@@ -18,7 +17,7 @@ from lunora_rx.core.records import CachedRead
 from lunora_rx.core.writes import WriteOptions
 from lunora_rx.errors import LunoraError, TransportError
 from lunora_rx.protocol.keys import subscription_key
-from lunora_rx.protocol.rpc import Accepted, HttpReply
+from lunora_rx.protocol.rpc import Accepted, HttpReply, HttpRequest
 from tests.core.play import STEADY, frame, parsed
 
 Kind = TypeVar("Kind")

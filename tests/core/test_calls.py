@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lunora_rx.core.calls import Calls, CommitCursors, Credential, HttpRequest
+from lunora_rx.core.calls import Calls, CommitCursors, Credential
 from lunora_rx.core.events import BatchSettled, BookmarkChanged, CallSettled, Event
 from lunora_rx.errors import ClientClosedError, ServerError, TransportError
-from lunora_rx.protocol.rpc import Accepted, HttpReply, Refused, RpcCall
+from lunora_rx.protocol.rpc import Accepted, HttpReply, HttpRequest, Refused, RpcCall
 from lunora_rx.protocol.values import UNDEFINED
 from lunora_rx.protocol.wire import TAG
 
@@ -391,3 +391,14 @@ def test_headers_say_what_is_known_when_the_request_is_taken_and_whose_it_was_wh
     assert [each.headers["authorization"] for each in requests] == ["Bearer author"] * 3
     assert [each.headers.get("x-d1-bookmark") for each in requests] == ["b1", "b1", None]
     assert [each.headers.get("x-lunora-min-seq") for each in requests] == ["9", "9", None]
+
+
+def test_request_says_which_calls_it_carries(played):
+    """One, those of a batch, or none of a question; its text shows neither headers nor arguments."""
+    other = RpcCall("messages:list", {"n": "canary"})
+    assert played.request(QUERY).calls == (QUERY,)
+    assert played.request(QUERY, other).calls == (QUERY, other)
+    assert "canary" not in repr(played.request(other))
+    played.calls.ask("/me", timeout=1.0, settle=lambda reply, now: None)
+    (question,) = played.calls.take_requests()
+    assert (question.calls, question.method) == ((), "GET")

@@ -582,3 +582,17 @@ def test_reconnect_shows_in_the_status_and_leaves_unknown_shards_alone(core):
     core.reconnect("other", 1.0)
     core.reconnect("room", 1.0)
     assert core.take_events() == [OpenSocket("room"), StatusChanged(Status.CONNECTING)]
+
+
+def test_counts_of_sockets_and_layers_are_over_all_shards(core):
+    """What a monitor watches is summed."""
+    subscribe(core, "a")
+    subscribe(core, "b", "room")
+    opened(core, "", "room")
+    assert (core.open_sockets, core.layer_count) == (2, 0)
+    composition = Composition(
+        "m1", "b:list", {}, "room", optimistic_update=lambda store: store.set_query("a:list", None, 1)
+    )
+    core.mutate(composition, 0.0)
+    core.receive_closed("", None, 1.0)
+    assert (core.open_sockets, core.layer_count) == (1, 0)

@@ -1230,3 +1230,21 @@ def test_question_that_teaches_nothing_cuts_no_wait_short(played):
     played.core.resolve_user(played.now)
     played.answer(None)
     assert (played.sent(), played.retry_in()) == ([], planned)
+
+
+def test_describe_counts_what_waits_and_why():
+    """A bug report says of each shard what waits, what is held for somebody, and when it is tried again."""
+    played = offline("a", "b")
+    calm = played.core.writes.describe(played.now)
+    assert (calm["waiting"], calm["unstored"], calm["is_loading"], calm["refused_credential"]) == (2, 0, False, False)
+    assert calm["shards"] == {"": {"waiting": 2, "held": 0, "behind_replay": 0, "replaying": 0, "retry_in": None}}
+    played.attempt()
+    played.let_open()
+    played.mutate("c")
+    assert played.core.writes.describe(played.now)["shards"][""] == {
+        "waiting": 0, "held": 0, "behind_replay": 1, "replaying": 2, "retry_in": None
+    }  # fmt: skip
+    played.lose()
+    shard = played.core.writes.describe(played.now)["shards"][""]
+    assert shard["waiting"] == 3
+    assert shard["retry_in"] == played.retry_in() > 0

@@ -13,12 +13,11 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 import orjson
 
-from lunora_rx.core.calls import HttpRequest
 from lunora_rx.devserver import Backend, ServerSession
 from lunora_rx.devserver import HttpRequest as ServerRequest
 from lunora_rx.errors import TransportError
 from lunora_rx.protocol.endpoints import CLOSE_TOO_BIG, HEADER_AUTHORIZATION, HEADER_MUTATION_ID
-from lunora_rx.protocol.rpc import HttpReply
+from lunora_rx.protocol.rpc import HttpReply, HttpRequest
 from tests.model.app import Mood, translated
 from tests.model.damages import BAD_VALUE
 from tests.model.writes import Write

@@ -168,7 +168,7 @@ async def test_full_disk_ends_the_recording_and_nothing_else(server, tmp_path):
 async def test_client_that_nobody_records_has_no_tap(server, tmp_path):
     """Once a recording is over, frames pass as if it had never been."""
     async with server.client() as client:
-        assert client._driver.tap is None
+        assert not client._driver.taps
         with client.record(tmp_path / "s.jsonl"):
-            assert client._driver.tap is not None
-        assert client._driver.tap is None
+            assert client._driver.taps
+        assert not client._driver.taps

@@ -10,7 +10,9 @@ from reactivex import Observable
 from lunora_rx import (
     ActionRef,
     Call,
+    Counts,
     Failed,
+    FrameText,
     LiveQuery,
     LunoraClient,
     Mutation,
@@ -20,6 +22,7 @@ from lunora_rx import (
     QueryRef,
     Snapshot,
     Status,
+    Tap,
     api,
     observable_to_aiter,
 )
@@ -90,3 +93,17 @@ async def beside(client: LunoraClient) -> None:
 def iterating(source: Observable[int]) -> AsyncIterator[int]:
     """Any Observable can be iterated over."""
     return observable_to_aiter(source, overflow="oldest", max_buffer=5)
+
+
+class Sizes(Tap):
+    """A tap may leave out what it does not care for."""
+
+    def note_frame(self, shard: str, frame: FrameText) -> None:
+        """The types of what it is told are those of the seam."""
+        assert_type(frame.size, int)
+
+
+def looking_on(client: LunoraClient) -> None:
+    """Taps and counts."""
+    client.tap(Sizes()).dispose()
+    assert_type(client.counts(), Counts)

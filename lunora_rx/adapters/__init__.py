@@ -1,0 +1,1 @@
+"""One optional library a module; each is imported when it is used."""
