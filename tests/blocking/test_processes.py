@@ -12,7 +12,10 @@ from lunora_rx.blocking import LunoraClient
 from tests.blocking.conftest import NOWHERE
 
 BEGIN = "import os, sys, threading, time\nfrom lunora_rx.blocking import LunoraClient\n"
-QUIET = "import logging; logging.getLogger('lunora_rx.socket').addFilter(lambda each: 'cannot connect' not in each.getMessage())\n"
+QUIET = """
+import logging
+logging.getLogger('lunora_rx.socket').addFilter(lambda each: 'cannot connect' not in each.getMessage())
+"""
 QUEUED = QUIET + "client = LunoraClient('http://127.0.0.1:9', storage={storage!r}, client_id='me')\n"
 
 
