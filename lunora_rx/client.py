@@ -113,6 +113,7 @@ from lunora_rx.rx.live_query import CachedSource, LiveQuery
 from lunora_rx.rx.mutations import Mutations, MutationSettled, ReplayProgress
 from lunora_rx.rx.observers import DebugReport, reporter
 from lunora_rx.rx.paginated import PAGE_OPTIONS, PagedSource, PageValue, PaginatedQuery
+from lunora_rx.rx.patching import inspected_transform, inspected_update
 from lunora_rx.rx.preloading import PreloadCall, PreloadedSource
 from lunora_rx.rx.shape import Shape, Shapes
 from lunora_rx.rx.stream import MAX_BUFFER, Procedure, Runs, Stream
@@ -303,6 +304,7 @@ class LunoraClient:
         self._imports: WeakSet[Import] = WeakSet()
         self._recording: Recording | None = None
         self._queue_limit = queue_limit
+        self._inspects = debug
         self._mutations = Mutations(report, reporter(on_error, "an optimistic transform"))
         self._driver.publish_to(with_logs(self._handlers()))
         self._tapped = TappedCalls(self._driver, self._cache.find)
@@ -569,12 +571,16 @@ class LunoraClient:
         path = function_path(function, kind="mutation", method="mutation()")
         key = str(uuid.uuid4()) if mutation_id is None else check_header_text(mutation_id, "mutation_id")
         update = check_callable(optimistic_update, "optimistic_update")
+        transform = check_callable(optimistic, "optimistic")
+        if self._inspects:
+            update = update and inspected_update(update, self._report, f"mutation {path!r}")
+            transform = transform and inspected_transform(transform, self._report, f"mutation {path!r}")
         composition = Composition(
             key,
             path,
             encode_args(args, f"mutation({path!r})"),
             check_shard(shard),
-            check_callable(optimistic, "optimistic"),
+            transform,
             None if update is None else lambda store: update(store, args),
             check_callable(precondition, "precondition"),
             self._timeout(timeout),

@@ -631,6 +631,10 @@ class Driver:
                 # What one frame does to us must not end the conversation.
                 failure = _without_text(error)
                 _log.error("shard %r: a frame could not be handled", shard, exc_info=failure, extra={"shard": shard})
+                self._distrust(shard, text)
+
+    def _distrust(self, shard: str, text: str | bytes) -> None:
+        self._apply(lambda now: self.core.distrust(shard, text, now))
 
     async def _pause(self) -> None:
         self._pausing += 1

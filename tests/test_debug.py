@@ -219,3 +219,51 @@ async def test_client_in_debug_mode_has_nothing_to_say_of_its_own_values(no_task
         await client.mutation("rows:add")
         await live.first(bool)
     assert reported == []
+
+
+def change_a_row(rows):
+    """Do what no patch may: change a row that observers share."""
+    rows[0]["text"] = "mine"
+    return [*rows]
+
+
+@pytest.mark.parametrize(
+    "patch",
+    [
+        {"optimistic": change_a_row},
+        {"optimistic_update": lambda store, _: store.set_query("a:b", {}, change_a_row(store.get_query("a:b", {})))},
+        {"optimistic_update": lambda store, _: change_a_row(store.all_queries("a:b")[0].value)},
+    ],
+)
+async def test_patch_that_changes_a_shared_row_is_found(patch):
+    """What it did no rollback takes back; the report names the mutation."""
+    faults = Recorder()
+    app = App()
+    app.query("a:b")(lambda ctx: [{"_id": "1", "text": "theirs"}])
+    async with app.serve() as url, LunoraClient(url, debug=True, on_error=faults.on_next) as client:
+        live = client.live("a:b")
+        with live.subscribe(lambda rows: None):
+            await live.first()
+            client.mutation("a:b", **patch).subscribe(on_error=lambda error: None)
+            (fault,) = faults.values
+    assert "mutation 'a:b' changed a value that it was given" in str(fault)
+
+
+async def test_patch_that_makes_new_rows_is_not_reported():
+    """The list that the store shows is one's own."""
+    faults = Recorder()
+    app = App()
+    app.query("a:b")(lambda ctx: [{"_id": "1", "text": "theirs"}])
+
+    def add(store, args):
+        rows = store.get_query("a:b", {})
+        rows.append({"_id": "2", "text": "mine"})
+        store.set_query("a:b", {}, rows)
+
+    async with app.serve() as url, LunoraClient(url, debug=True, on_error=faults.on_next) as client:
+        live = client.live("a:b")
+        with live.subscribe(lambda rows: None):
+            await live.first()
+            client.mutation("a:b", optimistic_update=add).subscribe(on_error=lambda error: None)
+            assert [row["text"] for row in live.value] == ["theirs", "mine"]
+    assert faults.values == []

@@ -10,6 +10,7 @@ import time
 import pytest
 
 from lunora_rx import ClientClosedError, LunoraClient, RequestTimeout, Status, TransportError
+from lunora_rx.devserver import App
 from lunora_rx.transport.memory_transport import MemoryTransport
 from tests.support import QUICK, Recorder, turn, until
 
@@ -432,3 +433,20 @@ async def test_aclose_of_a_client_with_a_storage_cancelled_still_ends_everything
     for thread in set(threading.enumerate()) - threads:
         thread.join(1)
     assert set(threading.enumerate()) == threads
+
+
+async def test_query_whose_value_an_observer_has_spoilt_is_asked_for_anew(no_tasks_left, caplog):
+    """A change that cannot be applied to it is logged, and must not freeze the query."""
+    app = App()
+    app.query("rows:list")(lambda ctx: ctx.db.table("rows").order("desc").take(100))
+    app.mutation("rows:add")(lambda ctx, n: ctx.db.insert("rows", n=n))
+    async with app.serve() as url, LunoraClient(url) as client:
+        live = client.live("rows:list")
+        with live.subscribe(lambda rows: None):
+            for n in range(20):
+                await client.mutation("rows:add", {"n": n})
+            rows = await live.first(lambda rows: len(rows) == 20)
+            rows.insert(0, {"_id": "x"})
+            await client.mutation("rows:add", {"n": 20})
+            await live.first(lambda rows: [row.get("n") for row in rows] == [*range(20, -1, -1)])
+            assert live.snapshot.status == "live"

@@ -67,6 +67,12 @@ class LiveQueries:
         """Fail one query; it stays registered."""
         self._publish(subscription, subscription.result.fail(error))
 
+    def fall_behind(self, subscription: Subscription) -> None:
+        """Show one query as stale, and ask for its whole value, as after a delta that cannot be merged."""
+        change = subscription.result.fall_behind()
+        self._publish(subscription, change)
+        self._ask_cold(subscription, change)
+
     def receive_poll(self, subscription: Subscription, outcome: Outcome | None, acknowledged: int) -> None:
         """Apply what was asked over HTTP; ``None`` is an answer that cannot be read, and says nothing."""
         if outcome is None or self._subscriptions.get(subscription.key) is not subscription:

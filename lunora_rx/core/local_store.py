@@ -49,9 +49,13 @@ class LocalStore:
         self._report = report
 
     def get_query(self, function: Any, args: Mapping[str, Any] | None = None) -> Any:
-        """Return what a live query shows now, ``UNDEFINED`` if it is not watched or has no value."""
+        """Return what a live query shows now, ``UNDEFINED`` if it is not watched or has no value.
+
+        A list, or an object with a ``page``, is a copy that may be changed and set; its rows are shared with whoever
+        watches the query: make new ones instead of changing them.
+        """
         subscription = self._find(function, args)
-        return UNDEFINED if subscription is None else subscription.result.shown
+        return UNDEFINED if subscription is None else _own(subscription.result.shown)
 
     def set_query(self, function: Any, args: Mapping[str, Any] | None, value: Any) -> None:
         """Show a value in a live query until the write is confirmed; nothing happens if it is not watched."""
@@ -63,7 +67,7 @@ class LocalStore:
         """Return every live query of a function in this shard, with its arguments and what it shows."""
         path = self._path_of(function)
         return [
-            LocalQuery(decode_wire(each.args, root="args"), each.result.shown)
+            LocalQuery(decode_wire(each.args, root="args"), _own(each.result.shown))
             for each in self._subscriptions.values()
             if each.function_path == path
         ]
@@ -81,3 +85,13 @@ class LocalStore:
 
     def _find(self, function: Any, args: Mapping[str, Any] | None) -> Subscription | None:
         return self._subscriptions.get(subscription_key(self._path_of(function), args, self._shard))
+
+
+def _own(value: Any) -> Any:
+    """Return a value whose outermost containers are nobody else's: what is done to them needs no rollback."""
+    if type(value) is list:
+        return value.copy()
+    if type(value) is dict:
+        page = value.get("page")
+        return {**value, "page": page.copy()} if type(page) is list else value.copy()
+    return value

@@ -381,6 +381,12 @@ class Multiplexer:
         if self.reads is not None and self.reads.arm(now):
             self.has_more = True
 
+    def distrust(self, shard: str, text: str | bytes, now: float) -> None:
+        """Note that applying a frame has broken off: what it was about may be anything, and is asked for anew."""
+        self.has_more = True
+        if shard in self.sessions:
+            self.sessions[shard].distrust(text, now)
+
     def receive_closed(self, shard: str, code: int | None, now: float) -> None:
         """Note that the shard's socket, or the attempt to open it, is gone."""
         self.has_more = True

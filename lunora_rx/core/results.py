@@ -248,7 +248,7 @@ class Result:
         merger = self._merger or Merger()
         merge = merger.merge(self.base if anchor is UNDEFINED else anchor, delta)
         if merge is None:
-            return self._fall_behind()
+            return self.fall_behind()
         if anchor is not UNDEFINED and cursor is None:
             # More of the run is to come: on its way from the anchor it would show what was long ago.
             self.anchor, self._merger = merge.after, merger
@@ -289,7 +289,8 @@ class Result:
         self.status, self.error = SnapshotStatus.LIVE, None
         return Change.STATUS
 
-    def _fall_behind(self) -> Change:
+    def fall_behind(self) -> Change:
+        """Note that a change was missed: the value is stale until a whole one comes, and resumes from nowhere."""
         self.is_behind, self.status = True, SnapshotStatus.STALE
         self.forget_position()
         return Change.BEHIND

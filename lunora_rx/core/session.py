@@ -289,6 +289,19 @@ class Session:
         except ProtocolError as error:
             self._ignore(error.message)
 
+    def distrust(self, text: str | bytes, now: float) -> None:
+        """Ask anew for the whole value of the live query that a frame was about, whose application broke off.
+
+        Not again before that has come: what cannot be applied at all must not loop.
+        """
+        frame: Any = parse(text)
+        frame_id = frame.get("id") if isinstance(frame, dict) else None
+        subscription = self.subscriptions.find(frame_id) if isinstance(frame_id, str) else None
+        if subscription is None or subscription.result.is_behind or not self.connection.is_open:
+            return
+        self._queries.fall_behind(subscription)
+        self._reschedule()
+
     def receive_closed(self, code: int | None, now: float) -> None:
         """Note that the socket, or the attempt to open it, is gone; a new attempt is planned."""
         if not self.connection.can(Trigger.LOST):

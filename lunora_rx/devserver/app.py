@@ -104,6 +104,7 @@ class App:
             durable: Whether runs outlive sockets and leave a transcript.  Such a run belongs to its path, its
                 arguments and the subject: whoever asks for the same gets the same run, or its transcript.
         """
+        _check_named(path, "stream", "answers:write")
 
         def decorate(handler: F) -> F:
             self._check_free(path)
@@ -117,6 +118,7 @@ class App:
 
         It depends on nothing but its arguments, the identity and what it reads.
         """
+        _check_named(name, "shape", "openTasks")
 
         def decorate(handler: F) -> F:
             if name in self.shapes:
@@ -133,6 +135,7 @@ class App:
             path: Such as ``"/jobs/:id/progress"``; parameters of the path and of the query string become arguments.
             keepalive: Seconds of silence after which a comment is sent; ``None`` for never.
         """
+        _check_named(path, "http_stream", "/jobs/:id")
 
         def decorate(handler: F) -> F:
             check_route(path, self.http_streams)
@@ -221,6 +224,8 @@ class App:
             await is_over.wait()
 
     def _registering(self, path: str, kind: FunctionKind) -> Callable[[F], F]:
+        _check_named(path, kind, "messages:list")
+
         def decorate(handler: F) -> F:
             self._check_free(path)
             self.functions[path] = register(path, kind, handler)
@@ -231,6 +236,11 @@ class App:
     def _check_free(self, path: str) -> None:
         if path in self.functions or path in self.streams:
             raise ValueError(f"there is a function {path!r} already")
+
+
+def _check_named(path: object, kind: str, such_as: str) -> None:
+    if not isinstance(path, str):
+        raise TypeError(f"a {kind} is registered by its name: @app.{kind}({such_as!r}), not @app.{kind}")
 
 
 def _checked_hook(hook: F) -> F:

@@ -136,6 +136,15 @@ class Combined(Observable[dict[str, T]], Generic[T]):
         """
         return observable_to_aiter(self, overflow="latest" if conflate else "error")
 
+    def __aiter__(self) -> ObservableIterator[dict[str, T]]:
+        return self.aiter()
+
+    def __iter__(self) -> NoReturn:
+        raise TypeError(
+            "a combination changes for ever: iterate with `async for`, or take one value with `await first()`;"
+            " programs with no event loop have lunora_rx.blocking"
+        )
+
     def __await__(self) -> Generator[Any, None, NoReturn]:
         raise TypeError(
             "a combination has no last value to await; await combined.first(), or iterate over combined.aiter()"

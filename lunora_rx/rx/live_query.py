@@ -162,6 +162,15 @@ class LiveQuery(Observable[T]):
         """Ask the server for the whole value again, also after an error."""
         self._source.refresh()
 
+    def __aiter__(self) -> ObservableIterator[T]:
+        return self.aiter()
+
+    def __iter__(self) -> NoReturn:
+        raise TypeError(
+            "a live query changes for ever: iterate with `async for`, or take one value with `await first()`;"
+            " programs with no event loop have lunora_rx.blocking"
+        )
+
     def __await__(self) -> Generator[Any, None, NoReturn]:
         raise TypeError("a live query has no last value to await; await live.first(), or iterate over live.aiter()")
 

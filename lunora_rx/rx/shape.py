@@ -270,6 +270,15 @@ class Shape(Observable[list[T]]):
         """
         return observable_to_aiter(self, overflow="latest" if conflate else "error")
 
+    def __aiter__(self) -> ObservableIterator[list[T]]:
+        return self.aiter()
+
+    def __iter__(self) -> NoReturn:
+        raise TypeError(
+            "a shape changes for ever: iterate with `async for`, or take one value with `await first()`;"
+            " programs with no event loop have lunora_rx.blocking"
+        )
+
     def __await__(self) -> Generator[Any, None, NoReturn]:
         raise TypeError("a shape has no last value to await; await shape.first(), or iterate over shape.aiter()")
 

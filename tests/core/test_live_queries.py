@@ -291,3 +291,24 @@ def test_poll_of_a_query_that_is_over_is_ignored(unconnected):
     unconnected.session.receive_poll(former, Accepted([1]), 0)
     assert unconnected.events() == []
     assert unconnected.session.subscriptions.get("q").result.shown is UNDEFINED
+
+
+def test_frame_whose_application_broke_off_has_the_whole_value_asked_for(played):
+    """The query is stale until it comes, and is not asked for again before."""
+    played.receive("data", id="sub_1", data=ROWS, cursor=4)
+    text = '{"type":"delta","id":"sub_1"}'
+    played.session.distrust(text, played.now)
+    (event,) = played.events()
+    assert (event.snapshot.status, event.snapshot.error) == (SnapshotStatus.STALE, None)
+    (asked,) = played.sent()
+    assert "sinceSeq" not in asked["query"]
+    played.session.distrust(text, played.now)
+    assert (played.events(), played.sent()) == ([], [])
+    assert played.receive("data", id="sub_1", data=ROWS, cursor=5)[0].value == ROWS
+
+
+@pytest.mark.parametrize("text", ['{"type":"delta","id":"sub_9"}', '{"type":"delta"}', "[]"])
+def test_broken_off_frame_about_nothing_known_harms_nothing(played, text):
+    """There is nobody to ask for."""
+    played.session.distrust(text, played.now)
+    assert (played.events(), played.sent()) == ([], [])

@@ -84,3 +84,14 @@ def test_store_is_scoped_to_its_shard():
     store = store_of(watched(("a:l", None, [1]), shard="room"), "room")
     assert store.get_query("a:l") == [1]
     assert store_of(watched(("a:l", None, [1]), shard="room")).get_query("a:l") is UNDEFINED
+
+
+def test_container_that_a_store_shows_may_be_changed():
+    """It is a copy: whoever appends to it and never sets it has changed nothing, and nothing needs a rollback."""
+    rows, page = [{"_id": "a"}], {"page": [{"_id": "a"}], "isDone": True}
+    store = store_of(watched(("a:rows", None, rows), ("a:page", None, page)))
+    store.get_query("a:rows").append({"_id": "b"})
+    store.get_query("a:page")["page"].clear()
+    store.all_queries("a:rows")[0].value.clear()
+    assert (rows, page) == ([{"_id": "a"}], {"page": [{"_id": "a"}], "isDone": True})
+    assert store.get_query("a:rows")[0] is rows[0]

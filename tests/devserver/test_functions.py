@@ -191,7 +191,7 @@ def test_unresolvable_annotation_is_refused_at_registration():
         register("file:fn", "query", handler)
 
 
-@pytest.mark.parametrize("path", ["list", "a:b:c", ":", "a: b", "", 7])
+@pytest.mark.parametrize("path", ["list", "a:b:c", ":", "a: b", ""])
 def test_bad_function_path_is_refused(path):
     """A path is a file, a colon and a function."""
     with pytest.raises(ValueError, match="function path"):
@@ -215,3 +215,10 @@ def test_decorators_return_the_function_itself():
         return 7
 
     assert fn(None) == 7
+
+
+@pytest.mark.parametrize("kind", ["query", "mutation", "action", "stream", "shape", "http_stream"])
+def test_decorator_without_a_name_says_how_it_is_written(kind):
+    """Else nothing would be registered, and the function would be gone."""
+    with pytest.raises(TypeError, match=rf"registered by its name: @app.{kind}\('"):
+        getattr(App(), kind)(lambda ctx: None)

@@ -452,3 +452,12 @@ async def test_live_observers_are_called_in_the_context_they_subscribed_in(serve
 
 async def _first(live, predicate=None):
     return await live.first(predicate)
+
+
+async def test_live_query_is_iterated_over_with_async_for(server):
+    """As ``aiter()``: the newest value, and leaving lets go."""
+    async with server.client() as client:
+        live = client.live("a:b")
+        with pytest.raises(TypeError, match="async for"):
+            iter(live)
+        assert type(aiter(live)) is type(live.aiter())
