@@ -596,3 +596,15 @@ def test_counts_of_sockets_and_layers_are_over_all_shards(core):
     core.mutate(composition, 0.0)
     core.receive_closed("", None, 1.0)
     assert (core.open_sockets, core.layer_count) == (1, 0)
+
+
+def test_distrust_asks_the_shard_for_the_query_anew(core):
+    """A shard that was given up meanwhile asks for nothing."""
+    subscribe(core, "a")
+    opened(core, "")
+    core.receive_text("", '{"type":"data","id":"sub_1","data":[],"cursor":1}', 1.0)
+    core.take_frames("")
+    core.distrust("", '{"type":"delta","id":"sub_1"}', 1.0)
+    core.distrust("gone", '{"type":"delta","id":"sub_1"}', 1.0)
+    (text,) = core.take_frames("")
+    assert '"subscribe"' in text

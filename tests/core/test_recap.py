@@ -91,6 +91,15 @@ def test_wire_tree_keeps_numbers_that_only_a_server_sends():
     assert wire_tree([2**60]) == [2**60]
 
 
+def test_recap_of_a_shape_that_failed_tells_its_error():
+    """Whoever looks at the recording sees that there are no rows, and why."""
+    play = played()
+    play.session.subscribe_shape("open", {}, 0)
+    play.receive("error", id="shape_1", error={"code": "SHAPE_REQUIRES_CDC", "message": "no log"})
+    errors = [parsed(told.text) for told in recap(play.session) if told.is_inbound]
+    assert [(each["id"], each["error"]["code"]) for each in errors] == [("shape_1", "SHAPE_REQUIRES_CDC")]
+
+
 def _shape(play: PlayedSession):
     (shape,) = play.session.shapes
     return shape

@@ -110,3 +110,21 @@ def test_redact_frame_leaves_a_context_out():
 def test_redact_session_keeps_the_id_alone(body, kept):
     """A session is a credential."""
     assert redact_session(body) == kept
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (b"[]", "not a JSON object"),
+        (b'{"kind":"received"}', "'t' is not a number"),
+        (b'{"t":true,"kind":"received"}', "'t' is not a number"),
+        (b'{"t":1,"kind":"made up"}', "unknown kind 'made up'"),
+        (b'{"t":1,"kind":7}', "unknown kind 7"),
+        (b'{"t":1,"kind":"received","text":7}', "'text' is not a string"),
+        (b'{"t":1,"kind":"received","code":"x"}', "'code' is not an integer"),
+    ],
+)
+def test_line_that_is_no_entry_says_what_is_wrong(line, said):
+    """A damaged file is told from another one."""
+    with pytest.raises(CodecError, match=said):
+        decode_entry(line)
