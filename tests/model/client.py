@@ -303,6 +303,8 @@ class Client:
     def use_socket_token(self, user: str | None) -> None:
         """Have the sockets be somebody's from now on: their token, or the cookie, is another one."""
         self.socket_token = None if self._has_cookies and user is None else socket_token_of(user)
+        # A run is its user's own: nobody else can go on with it.
+        self.streams.excuse("STREAM_INTERRUPTED")
         self.restart_sockets()
 
     @property
@@ -477,7 +479,7 @@ class Client:
     def exact_ordinal(self, key: str) -> int | None:
         """Return the place in the story of what a query shows; ``None`` where it shows something else."""
         view, result = self.views[key], self.subscription(key).result
-        is_exact = not view.is_mid_run and view.ordinal >= 0 and result.shown is result.base
+        is_exact = result.cursor is not None and not view.is_mid_run and result.shown is result.base
         return view.ordinal if is_exact else None
 
     def stalled_writes(self) -> list[QueuedMutation]:
@@ -572,6 +574,7 @@ class Client:
         if not self._has_cookies:
             self.socket_token = socket_token_of(self.token)
         self.shapes.check_emptied()
+        self.lists.check_emptied()
         self.streams.excuse("STREAM_INTERRUPTED")
         self._drop_foreign_layers()
 

@@ -25,6 +25,7 @@ from tests.model.pages import PAGES, end_of, in_order, place
 if TYPE_CHECKING:
     from tests.model.client import Client
 
+
 @dataclass(eq=False)
 class ListView:
     """What the observer of one list has been told.
@@ -91,9 +92,7 @@ class Lists:
     def watch(self, order: str, size: int, shard: str) -> None:
         """Watch a list from its first page."""
         query = Query(PAGES, encode_wire({"order": order}), shard)
-        source = PagedSource(
-            self.cache, query, page_size=size, call_soon=self._due.append, report=self._report
-        )
+        source = PagedSource(self.cache, query, page_size=size, call_soon=self._due.append, report=self._report)
         view = ListView(order, shard, source)
         self.views.append(view)
         live = PaginatedQuery[Any](source)
@@ -165,6 +164,14 @@ class Lists:
                 _check_told(view, snapshot)
             view.told.clear()
             self._check_pages(view)
+
+    def check_emptied(self) -> None:
+        """Check that nothing of the former user's is left: what has no place yet is our own."""
+        for view in self._open_views:
+            rows = view.shown.value if view.shown.has_value else []
+            foreign = [row for row in rows if "_creationTime" in row]
+            assert not foreign, f"{view.title} still shows {foreign} of the former user"
+            self._traffic["list emptied"] += 1
 
     def check_at_rest(self) -> None:
         """Compare the lists with the whole query: they are its beginning, and nothing is on its way."""

@@ -262,7 +262,9 @@ class Network:
             if http.body is None:
                 request.reply = self._mood.answer_probe(http.headers.get(HEADER_AUTHORIZATION), request.cookie)
             else:
-                headers = http.headers if request.cookie is None else {**http.headers, "cookie": _cookie(request.cookie)}
+                headers = (
+                    http.headers if request.cookie is None else {**http.headers, "cookie": _cookie(request.cookie)}
+                )
                 request.reply = self._backend.call(translated(ServerRequest(http.path, headers, http.body)))
             request.epoch = self._backend.shard(request.shard).epoch
             if request.reply.status != HTTPStatus.OK or b"RATE_LIMITED" in request.reply.body:

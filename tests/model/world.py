@@ -30,6 +30,7 @@ from tests.model.ledger import Ledger
 from tests.model.lists import ListView
 from tests.model.network import Damaged, Direction, Garbling, Link, Manner, Network, Request, Witness
 from tests.model.shape_steps import ShapeSteps
+from tests.model.streams import FAILING
 from tests.model.writes import Patch, Write
 
 T = TypeVar("T")
@@ -272,6 +273,7 @@ class World:
     def start_stream(self, client: int, path: str, count: int, shard: str = "") -> None:
         """A client follows a procedure."""
         _chosen(self.clients, client).start_stream(path, count, shard)
+        self._excuse_replaced_runs(path, count, shard)
 
     def cancel_stream(self, client: int, which: int) -> None:
         """A client follows a procedure no more."""
@@ -509,6 +511,17 @@ class World:
     def _excuse_streams(self, code: str) -> None:
         for client in self.clients:
             client.streams.excuse(code)
+
+    def _excuse_replaced_runs(self, path: str, count: int, shard: str) -> None:
+        # A run that has failed is begun anew for the next who asks; whoever was still to read the former cannot go on.
+        followed = [
+            view
+            for client in self.clients
+            for view in client.streams.views.values()
+            if path == FAILING and (view.path, view.count, view.shard) == (path, count, shard)
+        ]
+        for view in followed if len(followed) > 1 else ():
+            view.excuses.add("STREAM_INTERRUPTED")
 
     def _on_request(self, request: int, step: Callable[[Request], object]) -> None:
         if self.network.requests:
