@@ -16,6 +16,7 @@ from tests.model.pages import register_pages
 from tests.model.shapes import register_shapes
 from tests.model.streams import register_streams
 
+ORIGIN = "https://model.test"
 GOOD_TOKEN = "good"
 USERS = ("alice", "bob")
 BLOAT = 900
@@ -103,7 +104,7 @@ def translated(request: HttpRequest) -> HttpRequest:
             mark = int(call.get("mutationId", request.headers.get(HEADER_MUTATION_ID))[1:])
             args = {"steps": [["put", call["args"]["id"], "a", 2]], "mark": mark}
             call.update(functionPath="rows:apply", args=args)
-    return HttpRequest(request.path, request.headers, orjson.dumps(body))
+    return HttpRequest(request.path, request.headers, orjson.dumps(body), request.origin)
 
 
 def model_app(mood: Mood, *, change_retention: int, queued_bytes: int) -> App:

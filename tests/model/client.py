@@ -51,7 +51,7 @@ from lunora_rx.errors import LunoraError, TransportError
 from lunora_rx.protocol import UNDEFINED, decode_wire, encode_wire, subscription_key
 from lunora_rx.protocol.rpc import Accepted, HttpReply
 from lunora_rx.protocol.values import Undefined
-from tests.model.app import GOOD_TOKEN, QUERIES, TOUCH, socket_token_of, user_of
+from tests.model.app import GOOD_TOKEN, ORIGIN, QUERIES, TOUCH, socket_token_of, user_of
 from tests.model.disk import Disk
 from tests.model.history import FAILED, History
 from tests.model.lists import Lists, ListView
@@ -155,7 +155,7 @@ class Client:
         self.pending = 0
         self.core = Multiplexer(
             CoreOptions(
-                cookie_origin="https://model.test" if settings.has_cookies else None,
+                cookie_origin=ORIGIN if settings.has_cookies else None,
                 client_id="" if disk is not None else name,
                 timing=Timing(heartbeat_interval=settings.heartbeat_interval),
                 backoff=Backoff(jitter=settings.jitter),

@@ -20,7 +20,7 @@ from lunora_rx.devserver.access import SESSION_COOKIE
 from lunora_rx.errors import TransportError
 from lunora_rx.protocol.endpoints import CLOSE_TOO_BIG, HEADER_AUTHORIZATION, HEADER_MUTATION_ID
 from lunora_rx.protocol.rpc import HttpReply
-from tests.model.app import Mood, translated
+from tests.model.app import ORIGIN, Mood, translated
 from tests.model.damages import BAD_VALUE
 from tests.model.writes import Write
 
@@ -262,10 +262,8 @@ class Network:
             if http.body is None:
                 request.reply = self._mood.answer_probe(http.headers.get(HEADER_AUTHORIZATION), request.cookie)
             else:
-                headers = (
-                    http.headers if request.cookie is None else {**http.headers, "cookie": _cookie(request.cookie)}
-                )
-                request.reply = self._backend.call(translated(ServerRequest(http.path, headers, http.body)))
+                headers = {**http.headers, **_cookies(request.cookie)}
+                request.reply = self._backend.call(translated(ServerRequest(http.path, headers, http.body, ORIGIN)))
             request.epoch = self._backend.shard(request.shard).epoch
             if request.reply.status != HTTPStatus.OK or b"RATE_LIMITED" in request.reply.body:
                 excuse(request, "refused by the server")
@@ -391,8 +389,8 @@ class Network:
         self.requests = [each for each in self.requests if not (each.is_given_up and each.reply is not None)]
 
 
-def _cookie(user: str) -> str:
-    return f"{SESSION_COOKIE}={user}"
+def _cookies(user: str | None) -> dict[str, str]:
+    return {} if user is None else {"cookie": f"{SESSION_COOKIE}={user}"}
 
 
 def subscription_id_of(frame: Any) -> str:

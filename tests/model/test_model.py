@@ -66,5 +66,5 @@ def test_model_under_random_pokes_holds_the_rows_that_belong(run_schedules: Call
 
 @pytest.mark.timeout(7200)
 def test_model_under_random_growth_lists_every_row_once(run_schedules: Callable[..., None]):
-    """A list that grows has at every step no gap, no double and no row out of order, and in the end the whole query's."""
+    """A list that grows has no gap, no double and no row out of order, and in the end the rows of the whole query."""
     run_schedules(PageSchedules, PAGES_EACH)
