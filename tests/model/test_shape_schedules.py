@@ -208,6 +208,7 @@ def test_socket_token_of_another_user_brings_that_users_rows(new_world: NewWorld
 def test_rows_of_nobody_are_stale_before_they_stand_nowhere(new_world: NewWorld):
     """Who signs in where a cookie was nobody's sees the old rows until the new ones come, and never as live ones."""
     world = new_world(ClientSettings(has_cookies=True))
+    world.go_live([])
     world.shapes.go_live()
     world.sign_in(0, "alice")
     assert {view.status for view in world.clients[0].shapes.views.values()} == {SnapshotStatus.STALE}
