@@ -305,7 +305,7 @@ class LunoraClient:
         self._recording: Recording | None = None
         self._queue_limit = queue_limit
         self._inspects = debug
-        self._mutations = Mutations(report, reporter(on_error, "an optimistic transform"))
+        self._mutations = Mutations(report, reporter(on_error, "an optimistic transform"), is_durable=has_storage)
         self._driver.publish_to(with_logs(self._handlers()))
         self._tapped = TappedCalls(self._driver, self._cache.find)
 

@@ -55,7 +55,8 @@ class FunctionRef:
         return _spell(self._path)
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+# Without slots: on Python 3.11 ``QueryRef[Args, Result]("a:b")`` would trip over the class that slots replace.
+@dataclass(frozen=True, repr=False)
 class TypedRef(Generic[Args, Result]):
     """A function whose kind, arguments and result are known.
 

@@ -119,3 +119,12 @@ def test_api_is_shown_by_its_name():
     """The builder itself is ``api``."""
     assert repr(api) == "api"
     assert isinstance(api.anything, FunctionRef)
+
+
+@pytest.mark.parametrize("kind", [QueryRef, MutationRef, ActionRef, StreamRef, ShapeRef])
+def test_reference_may_be_made_of_a_subscripted_class(kind):
+    """As it is written by hand, with its types beside it."""
+    made = kind[dict, str]("a:b")
+    assert (made, hash(made), repr(made)) == (kind("a:b"), hash(kind("a:b")), f"{kind.__name__}('a:b')")
+    with pytest.raises(AttributeError):
+        made.path = "c:d"

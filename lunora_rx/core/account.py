@@ -189,9 +189,9 @@ class Account:
             self._move_stamps(before.credential, after.fingerprint)
         elif change is IdentityChange.SIGNED_IN and self._has_cookies and before.subject is None:
             # What nobody saw is no place to resume from: unchanged since then says nothing of what the user sees.
+            self._restart(now)
             for session in self._sessions.values():
                 session.forget_positions()
-            self._restart(now)
 
     def _move_stamps(self, before: str | None, after: str | None) -> None:
         for session in self._sessions.values():

@@ -89,6 +89,7 @@ class Session:
         self._receive_subject = receive_subject
         self._fingerprint = fingerprint
         self._user: str | Undefined | None = UNDEFINED
+        self._told_to: str | Undefined | None = UNDEFINED
         self._questions: deque[int] = deque()
         self._has_token = False
         self._poked: str | None = None
@@ -425,6 +426,7 @@ class Session:
         user = self._fingerprint()
         if user != self._user and self._user is not UNDEFINED:
             self.forget_positions()
+            self._told_to = UNDEFINED
         self._user = user
 
     def _introduce_ourselves(self) -> None:
@@ -564,6 +566,15 @@ class Session:
         if identity.subject is not None and self.stamp.fingerprint is None:
             # It is somebody's all the same: what it delivers is not for nobody to see.
             self.stamp.fingerprint = UNKNOWN
+        self._note_subject(identity.subject)
+
+    def _note_subject(self, subject: str | None) -> None:
+        # A socket's own token, or a cookie, may be another user's while nobody here signs in as somebody else.
+        is_other = self._told_to not in (UNDEFINED, subject)
+        self._told_to = subject
+        if is_other and self.connection.is_open:
+            self.restart(self.connection.last_frame_at)
+            self.forget_positions()
 
     def _ignore(self, reason: str) -> None:
         self._emit(FrameIgnored(self.shard, reason))

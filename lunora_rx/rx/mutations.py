@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -14,6 +15,8 @@ from lunora_rx.protocol.wire import decode_wire
 from lunora_rx.rx.calls import Mutation, Phase, result_of
 from lunora_rx.rx.observers import OnError
 from lunora_rx.rx.subject import Latest, Signal
+
+_log = logging.getLogger("lunora_rx.queue")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,7 @@ class Mutations:
     Args:
         report: Takes what observers raise.
         report_transform: Takes what patches raise.
+        is_durable: Whether writes that wait outlive the client.
 
     Attributes:
         pending: How many writes wait in the queue.
@@ -71,7 +75,8 @@ class Mutations:
         progress: How far their replay has come.
     """
 
-    def __init__(self, report: OnError, report_transform: OnError) -> None:
+    def __init__(self, report: OnError, report_transform: OnError, *, is_durable: bool = False) -> None:
+        self._is_durable = is_durable
         self.pending: Latest[int] = Latest(0, report)
         self.settled: Signal[MutationSettled] = Signal(report)
         self.progress: Latest[ReplayProgress] = Latest(ReplayProgress(), report)
@@ -133,6 +138,13 @@ class Mutations:
     def close(self) -> None:
         """Fail what has no verdict; that is no verdict either."""
         mutations, self._open = self._open, {}
+        # What waits on the disk is carried out by the next process; nobody else will tell of the rest.
+        lost = [each for each in mutations.values() if not (self._is_durable and each.phases.latest is Phase.QUEUED)]
+        if lost:
+            message = (
+                "the client was closed with %d writes under way, which may still be carried out or not, such as %r"
+            )
+            _log.warning(message, len(lost), lost[0])
         for mutation in mutations.values():
             mutation.settle(ClientClosedError("the client was closed before the write had a verdict"))
         self.pending.complete()

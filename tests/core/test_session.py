@@ -317,6 +317,33 @@ def test_identity_frame_says_whose_socket_it_is(played):
     assert played.session.subject is None
 
 
+@pytest.mark.parametrize("former", ["user-1", None])
+def test_socket_that_turns_out_to_be_another_users_is_opened_anew_and_asks_for_whole_values(played, former):
+    """Its own token or cookie may be: what has not changed since then says nothing of what this user sees."""
+    played.opened_with("a")
+    played.receive("identity", subject=former)
+    played.answer("sub_1")
+    played.drop()
+    asked = played.reopen()[-1]
+    assert asked["query"]["sinceSeq"] == 1
+    assert CloseSocket("", 1000) in played.receive("identity", subject="user-2")
+    asked = played.reopen()[-1]
+    assert (asked["id"], "sinceSeq" in asked["query"]) == ("sub_1", False)
+    assert played.receive("identity", subject="user-2") == []
+
+
+def test_socket_of_whoever_has_signed_in_since_is_not_opened_twice():
+    """Everything was asked for anew already."""
+    users = iter(["subj:user-1", "subj:user-2"])
+    played = PlayedSession(fingerprint=lambda: next(users))
+    played.opened_with("a")
+    played.receive("identity", subject="user-1")
+    played.answer("sub_1")
+    played.drop()
+    assert "sinceSeq" not in played.reopen()[-1]["query"]
+    assert played.receive("identity", subject="user-2") == []
+
+
 def test_frame_of_a_dropped_socket_is_no_longer_applied(played):
     """Nothing is shown, sent or proved by it."""
     played.opened_with("a")

@@ -12,9 +12,11 @@ from lunora_rx.devserver.refusals import AppError
 from lunora_rx.protocol import WireBigInt
 from lunora_rx.protocol.endpoints import HEADER_MUTATION_ID
 from lunora_rx.protocol.rpc import HttpReply
+from tests.model.pages import register_pages
 from tests.model.shapes import register_shapes
 from tests.model.streams import register_streams
 
+ORIGIN = "https://model.test"
 GOOD_TOKEN = "good"
 USERS = ("alice", "bob")
 BLOAT = 900
@@ -65,9 +67,9 @@ class Mood:
         user = user_of(token)
         return user if user in USERS and token not in self.revoked else None
 
-    def answer_probe(self, authorization: str | None) -> HttpReply:
-        """Say whose session it is."""
-        user = None if authorization is None else self.subject_of(authorization.removeprefix("Bearer "))
+    def answer_probe(self, authorization: str | None, cookie: str | None) -> HttpReply:
+        """Say whose session it is: the bearer's, and without one the cookie's."""
+        user = cookie if authorization is None else self.subject_of(authorization.removeprefix("Bearer "))
         if user is None:
             return HttpReply(200 if authorization is None else 401, {}, b"null")
         return HttpReply(200, {}, orjson.dumps({"user": {"id": user}}))
@@ -103,16 +105,18 @@ def translated(request: HttpRequest) -> HttpRequest:
             mark = int(mutation_id[1:])
             args = {"steps": [["put", call["args"]["id"], "a", 2]], "mark": mark}
             call.update(functionPath="rows:apply", args=args)
-    return HttpRequest(request.path, request.headers, orjson.dumps(body))
+    return HttpRequest(request.path, request.headers, orjson.dumps(body), request.origin)
 
 
 def model_app(mood: Mood, *, change_retention: int, queued_bytes: int) -> App:
     """Return the app; the fewer changes or bytes it keeps, the more often its clients start anew."""
     app = App(limits=Limits(change_retention=change_retention, queued_bytes=queued_bytes))
     app.authenticate(mood.subject_of)
+    app.sessions.update({user: user for user in USERS})
     _register_queries(app)
     _register_touch(app)
     _register_mutations(app, mood)
+    register_pages(app)
     register_shapes(app)
     register_streams(app)
     return app

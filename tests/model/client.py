@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from http import HTTPStatus
 from math import inf
@@ -36,6 +36,7 @@ from lunora_rx.core.events import (
     StoreRecord,
     SubscriptionClosed,
     ValueChanged,
+    ValuesRevoked,
 )
 from lunora_rx.core.identity import KEEP, Gate, gate
 from lunora_rx.core.multiplexer import CoreOptions, Multiplexer
@@ -44,7 +45,7 @@ from lunora_rx.core.patches import Composition
 from lunora_rx.core.polling import Polling
 from lunora_rx.core.records import QueuedMutation
 from lunora_rx.core.shape_events import RowsChanged, ShapeFailed, ShapeMoved
-from lunora_rx.core.snapshot import SnapshotStatus
+from lunora_rx.core.snapshot import Snapshot, SnapshotStatus
 from lunora_rx.core.stream_events import StreamChunk, StreamEnded, StreamFailed
 from lunora_rx.core.subscriptions import Subscription
 from lunora_rx.core.writes import WriteOptions
@@ -52,13 +53,17 @@ from lunora_rx.errors import LunoraError, TransportError
 from lunora_rx.protocol import UNDEFINED, decode_wire, encode_wire, subscription_key
 from lunora_rx.protocol.rpc import Accepted, HttpReply
 from lunora_rx.protocol.values import Undefined
-from tests.model.app import GOOD_TOKEN, QUERIES, TOUCH, socket_token_of, user_of
+from tests.model.app import GOOD_TOKEN, ORIGIN, QUERIES, TOUCH, socket_token_of, user_of
 from tests.model.disk import Disk
 from tests.model.history import FAILED, History
+from tests.model.lists import Lists, ListView
 from tests.model.network import Link, Network, Request, calls_of, mutation_ids_of, shard_of, subscription_id_of
+from tests.model.pages import PageQuery, page_query
 from tests.model.shape_views import ShapeViews
 from tests.model.streams import StreamViews
 from tests.model.writes import Author, ModelLayer, Write
+
+_MANY_TURNS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +85,7 @@ class View:
     """What the observers of one query have been told.
 
     Attributes:
-        query: Its name in the model.
+        query: Its name in the model, or which page of a list it is.
         shard: Where it is asked.
         count: How many ask for it at present; none while it lingers.
         status: The latest status.
@@ -91,7 +96,7 @@ class View:
         is_mid_run: Whether the value is between two states of the server: more deltas of one commit must follow.
     """
 
-    query: str
+    query: str | PageQuery
     shard: str
     count: int = 0
     status: SnapshotStatus = SnapshotStatus.PENDING
@@ -127,6 +132,7 @@ class Client:
         writes: Its writes, and those of earlier processes that it has found, by mutation id.
         shapes: The shapes that it holds.
         streams: The streams that it follows.
+        lists: The growing lists that it watches.
         token: The bearer.
         socket_token: What its sockets open with, be it a cookie: another one as soon as somebody else is signed in.
         has_started: Whether it knows its client id; before, no socket opens and no request is made.
@@ -161,7 +167,7 @@ class Client:
         self.pending = 0
         self.core = Multiplexer(
             CoreOptions(
-                cookie_origin="https://model.test" if settings.has_cookies else None,
+                cookie_origin=ORIGIN if settings.has_cookies else None,
                 client_id="" if disk is not None else name,
                 timing=Timing(heartbeat_interval=settings.heartbeat_interval),
                 backoff=Backoff(jitter=settings.jitter),
@@ -179,7 +185,9 @@ class Client:
         )
         self.shapes = ShapeViews(self.core, history, traffic)
         self.streams = StreamViews(self.core, traffic)
+        self.lists = Lists(self, history, traffic)
         self.is_closed = False
+        self._is_at_work = False
         self.is_crashed = False
         self._has_cookies = settings.has_cookies
         self._linger = settings.linger
@@ -197,12 +205,19 @@ class Client:
     def subscribe(self, query: str, shard: str) -> None:
         """Observe a query; a late observer is shown what there is at once."""
         path, args = QUERIES[query]
-        key = subscription_key(path, args, shard)
-        snapshot = self.core.subscribe(key, path, encode_wire(args), shard, self.now)
+        self._observe(query, subscription_key(path, args, shard), path, encode_wire(args), shard)
+
+    def watch_page(self, key: str, path: str, args: Any, shard: str) -> Snapshot[Any]:
+        """Observe a page of a list."""
+        return self._observe(page_query(decode_wire(args)), key, path, args, shard)
+
+    def _observe(self, query: str | PageQuery, key: str, path: str, args: Any, shard: str) -> Snapshot[Any]:
+        snapshot = self.core.subscribe(key, path, args, shard, self.now)
         view = self.views.setdefault(key, View(query, shard))
         assert (snapshot.status, snapshot.value) == (view.status, view.value), f"{query}: a late observer sees else"
         view.count += 1
         self.drain()
+        return snapshot
 
     def unsubscribe(self, key: str) -> None:
         """Stop one observation."""
@@ -216,6 +231,22 @@ class Client:
         """Ask for the whole value again."""
         self.core.refresh(key, self.views[key].shard, self.now)
         self.drain()
+
+    def watch_list(self, order: str, size: int, shard: str) -> None:
+        """Watch a growing list."""
+        self._work(lambda: self.lists.watch(order, size, shard))
+
+    def leave_list(self, view: ListView) -> None:
+        """Watch it no more."""
+        self._work(lambda: self.lists.leave(view))
+
+    def load_more(self, view: ListView, num_items: int) -> None:
+        """Let it grow."""
+        self._work(lambda: self.lists.load_more(view, num_items))
+
+    def refresh_list(self, view: ListView) -> None:
+        """Ask for all of it again."""
+        self._work(view.source.refresh)
 
     def subscribe_shape(self, name: str, shard: str) -> None:
         """Hold a shape."""
@@ -278,21 +309,33 @@ class Client:
     def sign_in(self, token: str | None, *, names_subject: bool) -> None:
         """Use another token, or name the subject of the present one."""
         self.token = token
-        if not self.core.sessions:
+        if not self.core.sessions and not self._has_cookies:
             self.socket_token = socket_token_of(token)
-        self.core.set_auth_token(token, user_of(token) if names_subject else KEEP, self.now)
+        self.core.set_auth_token(token, self.user if names_subject else KEEP, self.now)
         self.drain()
 
     def use_socket_token(self, user: str | None) -> None:
         """Have the sockets be somebody's from now on: their token, or the cookie, is another one."""
-        self.socket_token = socket_token_of(user)
+        self.socket_token = None if self._has_cookies and user is None else socket_token_of(user)
+        # A run is its user's own: nobody else can go on with it.
+        self.streams.excuse("STREAM_INTERRUPTED")
         self.restart_sockets()
+
+    @property
+    def cookie(self) -> str | None:
+        """Whose cookie goes along with requests."""
+        return user_of(self.socket_token) if self._has_cookies else None
+
+    @property
+    def user(self) -> str | None:
+        """Whom the server takes for the user of a request that is made now."""
+        return self.cookie if self.token is None else user_of(self.token)
 
     @property
     def author(self) -> Author:
         """Who composes what is composed now."""
         subject = self.core.writes.identity.subject
-        return Author(user_of(self.token) if isinstance(subject, Undefined) else subject, user_of(self.token))
+        return Author(self.user if isinstance(subject, Undefined) else subject, self.user)
 
     def start(self) -> None:
         """Learn who it is, if that is still to do."""
@@ -332,8 +375,10 @@ class Client:
         self.hydrate()
         self.is_closed = True
         self.streams.excuse("CLIENT_CLOSED")
+        lists, _ = self.lists.views.copy(), self.lists.cache.complete()
         self.core.close()
         self.drain()
+        assert all(view.is_over for view in lists), "observers of lists of a closed client were not told"
         assert not self.streams.views, "streams of a closed client were not ended"
         self.shapes.views.clear()
         assert not self.views, "observers of a closed client were not told"
@@ -347,6 +392,7 @@ class Client:
         self.views.clear()
         self.shapes.views.clear()
         self.streams.views.clear()
+        self.lists.forget()
         for link in self.links.values():
             self._network.lose_client(link)
 
@@ -367,12 +413,15 @@ class Client:
         self.drain()
 
     def receive_text(self, link: Link, text: str | bytes) -> None:
+        self._work(lambda: self._receive_frame(link.shard, text))
+
+    def _receive_frame(self, shard: str, text: str | bytes) -> None:
         frame = _parsed(text)
-        self.shapes.begin_frame(link.shard, frame)
-        self.core.receive_text(link.shard, text, self.now)
+        self.shapes.begin_frame(shard, frame)
+        self.core.receive_text(shard, text, self.now)
         self.drain()
         self.shapes.end_frame()
-        self._check_frame(link.shard, frame)
+        self._check_frame(shard, frame)
 
     def receive_reply(self, request_id: int, reply: HttpReply | TransportError) -> None:
         request = self._requests.pop(request_id)
@@ -398,6 +447,28 @@ class Client:
         assert self.armed > self.now, "the timer would fire again at once"
 
     def drain(self) -> None:
+        """Carry out what the core wants, and what comes of it in the next turn of the loop."""
+        self._drain()
+        if not self._is_at_work:
+            self._work(lambda: None)
+
+    def _work(self, work: Callable[[], object]) -> None:
+        """Do something in one turn of the loop, then what it has put off to the next ones."""
+        self._is_at_work = True
+        work()
+        self._drain()
+        for _ in range(_MANY_TURNS):
+            self.lists.note_frame()
+            if not self.lists.turn():
+                break
+            self._drain()
+        else:
+            raise AssertionError(f"the lists of {self.name} are never at rest")
+        self._is_at_work = False
+        if not self.is_closed:
+            self.lists.check()
+
+    def _drain(self) -> None:
         """Carry out what the core wants, in the driver's order."""
         core = self.core
         while core.events or core.has_more:
@@ -420,6 +491,12 @@ class Client:
         found = self.core.find(key, self.views[key].shard)
         assert found is not None, f"{self.views[key].query}: the core has forgotten it"
         return found
+
+    def exact_ordinal(self, key: str) -> int | None:
+        """Return the place in the story of what a query shows; ``None`` where it shows something else."""
+        view, result = self.views[key], self.subscription(key).result
+        is_exact = result.cursor is not None and not view.is_mid_run and result.shown is result.base
+        return view.ordinal if is_exact else None
 
     def stalled_writes(self) -> list[QueuedMutation]:
         """Return what waits although nothing forbids that it is sent."""
@@ -489,11 +566,16 @@ class Client:
         match event:
             case ValueChanged(key, value, _, pending_layers):
                 self._show(key, SnapshotStatus.LIVE, value, None, pending_layers)
+                self.lists.publish(event)
             case SnapshotChanged(key, snapshot) | QueryFailed(key, snapshot):
                 self._show(key, snapshot.status, snapshot.value, snapshot.error, snapshot.pending_layers)
+                self.lists.publish(event)
             case SubscriptionClosed(key):
                 view = self.views.pop(key)
                 assert view.count == 0 or self.is_closed, f"{view.query}: closed under its observers"
+                self.lists.close(event)
+            case ValuesRevoked():
+                self.lists.cache.revoke()
             case OpenSocket(shard):
                 assert shard not in self.links, f"a second socket for {shard!r}"
                 self.links[shard] = self._network.open(self, shard)
@@ -534,6 +616,7 @@ class Client:
         if not self._has_cookies:
             self.socket_token = socket_token_of(self.token)
         self.shapes.check_emptied()
+        self.lists.check_emptied()
         self.streams.excuse("STREAM_INTERRUPTED")
         self._drop_foreign_layers()
 

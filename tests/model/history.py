@@ -12,6 +12,7 @@ from lunora_rx.devserver.shard import Caller
 from lunora_rx.protocol import decode_wire, encode_wire
 from lunora_rx.protocol.rpc import Outcome
 from tests.model.app import QUERIES
+from tests.model.pages import PAGES, PageQuery
 from tests.model.shapes import SHAPES, Row
 
 FAILED = object()
@@ -30,7 +31,8 @@ class History:
         self._ordinals: dict[tuple[str, Any, int], int] = {}
         self._values: dict[tuple[int, str], Any] = {}
         self._tables: dict[int, dict[str, list[Row]]] = {}
-        self._texts: dict[tuple[str, str], tuple[str, Any]] = {}
+        self._pages = app.functions[PAGES]
+        self._texts: dict[tuple[str, str | PageQuery], tuple[str, Any]] = {}
 
     def watch(self, shard: str) -> None:
         """Note what the shard's queries give now, and after each of its mutations, also those inside a batch."""
@@ -54,7 +56,7 @@ class History:
                 self._values[ordinal, name] = self._run(shard, name)
             self._tables[ordinal] = self._read(shard)
 
-    def now(self, shard: str, name: str) -> Any:
+    def now(self, shard: str, name: str | PageQuery) -> Any:
         """Return what a fresh query gives, ``FAILED`` if it fails."""
         return self._run(shard, name)
 
@@ -67,9 +69,20 @@ class History:
         """Return the place of a position; -1 for one that the epoch does not know, being older."""
         return self._ordinals.get((shard, epoch, cursor), -1)
 
-    def value(self, ordinal: int, name: str) -> Any:
+    def value(self, ordinal: int, name: str | PageQuery) -> Any:
         """Return what a query gave at a place in the story."""
+        if isinstance(name, PageQuery):
+            return name.answer(self._tables[ordinal]["rows"])
         return self._values[ordinal, name]
+
+    def tables(self, shard: str, first: int, last: int) -> list[list[Row]]:
+        """Return the rows of a shard at all its places in a part of the story."""
+        places = [ordinal for (where, _, _), ordinal in self._ordinals.items() if where == shard]
+        return [self._tables[ordinal]["rows"] for ordinal in places if first <= ordinal <= last]
+
+    def rows_now(self, shard: str) -> list[Row]:
+        """Return the rows of a shard as they are."""
+        return self._tables[self._ordinals[self._position(shard)]]["rows"]
 
     def members(self, ordinal: int, name: str, subject: str | None) -> Any:
         """Return the rows of a shape by key at a place in the story, ``FAILED`` where it fails."""
@@ -91,8 +104,13 @@ class History:
         found = self._backend.shard(shard)
         return shard, found.epoch, found.cursor
 
-    def _run(self, shard: str, name: str) -> Any:
-        function, args = self._functions[name]
+    def _function(self, name: str | PageQuery) -> tuple[Function, Any]:
+        if isinstance(name, PageQuery):
+            return self._pages, self._pages.bind(encode_wire(name.args))
+        return self._functions[name]
+
+    def _run(self, shard: str, name: str | PageQuery) -> Any:
+        function, args = self._function(name)
         answer = self._backend.shard(shard).run_query(function, args, None).answer
         if not isinstance(answer, Answer):
             return FAILED

@@ -1,7 +1,7 @@
 """Draws schedules: each rule is a step of the world.
 
-Three machines share the steps of the network and of the clock.  One looks closely at what is read, one
-at what is written, one at shapes; each also does a little of what the others do.
+The machines share the steps that are here.  One looks closely at what is read, one at what is written, one at shapes
+and one at growing lists; each also does a little of what the others do.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import sys
 from collections import Counter
+from dataclasses import replace
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
@@ -37,6 +38,8 @@ steps = st.tuples(
 )
 transactions = st.lists(steps, max_size=3)
 several = st.lists(transactions, min_size=2, max_size=4)
+some_writes = st.lists(transactions, min_size=1, max_size=4)
+users = st.sampled_from(USERS)
 hitches = st.sampled_from([None, None, *GARBLINGS, *GARBLINGS, *REFUSALS])
 PATCHED = ("asc", "desc", "newest two", "group b", "page", "count", "row", "touched")
 patched = st.sampled_from(PATCHED)
@@ -52,6 +55,7 @@ client_settings = st.builds(
     polls=st.booleans(),
     seed=st.integers(0, 3),
 )
+any_client_settings = st.builds(replace, client_settings, has_cookies=st.booleans())
 
 
 writer_settings = st.builds(
@@ -166,7 +170,91 @@ class Steps(RuleBasedStateMachine):
             RUN.update(world.traffic)
 
 
-class WritingSchedules(Steps):
+class UserSteps(Steps):
+    """Steps of users who come, change and go, and of processes that die."""
+
+    @rule(client=clients, user=users, names_subject=st.sampled_from([True, True, False]))
+    def sign_in(self, client, user, names_subject):
+        self.world.sign_in(client, user, names_subject=names_subject)
+
+    @rule(client=clients)
+    def name_subject(self, client):
+        self.world.name_subject(client)
+
+    @rule(client=clients, names_subject=st.booleans())
+    def sign_out(self, client, names_subject):
+        self.world.sign_out(client, names_subject=names_subject)
+
+    @rule(client=clients)
+    def revoke_token(self, client):
+        self.world.revoke_token(client)
+
+    @rule(client=clients, stored=numbers)
+    def crash(self, client, stored):
+        self.world.crash(client, stored)
+
+
+class SocketSteps(Steps):
+    """Steps of sockets that are stalled, lose their credential or their server, and of loops that are blocked."""
+
+    @rule(client=clients, shard=shards, writes=some_writes)
+    def write_and_flow(self, client, shard, writes):
+        self.world.write_and_flow(client, shard, writes)
+
+    @rule(client=clients, writes=some_writes)
+    def write_and_deliver(self, client, writes):
+        self.world.write_and_deliver(client, writes)
+
+    @rule(client=clients)
+    def renew_credential(self, client):
+        self.world.renew_credential(client)
+
+    @rule(link=numbers)
+    def emit(self, link):
+        self.world.emit(link)
+
+    @rule(link=numbers, direction=directions)
+    def stall(self, link, direction):
+        self.world.stall(link, direction)
+
+    @rule(link=numbers)
+    def release(self, link):
+        self.world.release(link)
+
+    @rule(link=numbers)
+    def expire_token(self, link):
+        self.world.expire_token(link)
+
+    @rule()
+    def erase_server(self):
+        self.world.erase_server()
+
+    @rule(seconds=st.sampled_from([1.0, 11.0, 100.0]), frames_first=st.booleans())
+    def freeze(self, seconds, frames_first):
+        self.world.freeze(seconds, frames_first=frames_first)
+
+
+class QuerySteps(Steps):
+    """Steps in which the frames of live queries are spoilt, and queries asked again or ended."""
+
+    @rule(client=clients, which=numbers)
+    def refresh(self, client, which):
+        self.world.refresh(client, which)
+
+    @rule(link=numbers, which=numbers, damage=st.sampled_from(list(DAMAGES)))
+    def damage(self, link, which, damage):
+        self.world.damage(link, which, damage)
+
+    @rule(link=numbers, which=numbers)
+    def spoil(self, link, which):
+        self.world.spoil(link, which)
+
+    @rule(link=numbers)
+    def cancel_queries(self, link):
+        self.world.cancel_queries(link)
+
+
+class WritingSchedules(UserSteps):
     """Random schedules of writes that show at once, wait, are replayed, refused, withdrawn and left behind."""
 
     @initialize(
@@ -245,22 +333,6 @@ class WritingSchedules(Steps):
     def change_assumption(self, which, holds):
         self.world.change_assumption(which, holds)
 
-    @rule(client=clients, user=st.sampled_from(USERS), names_subject=st.sampled_from([True, True, False]))
-    def sign_in(self, client, user, names_subject):
-        self.world.sign_in(client, user, names_subject=names_subject)
-
-    @rule(client=clients)
-    def name_subject(self, client):
-        self.world.name_subject(client)
-
-    @rule(client=clients, names_subject=st.booleans())
-    def sign_out(self, client, names_subject):
-        self.world.sign_out(client, names_subject=names_subject)
-
-    @rule(client=clients, stored=numbers)
-    def crash(self, client, stored):
-        self.world.crash(client, stored)
-
     @rule(client=clients)
     def upgrade(self, client):
         self.world.upgrade(client)
@@ -297,12 +369,8 @@ class WritingSchedules(Steps):
     def be_busy(self, count):
         self.world.be_busy(count)
 
-    @rule(client=clients)
-    def revoke_token(self, client):
-        self.world.revoke_token(client)
 
-
-class Schedules(Steps):
+class Schedules(SocketSteps, QuerySteps):
     """Random schedules of observers, faults of every kind, and writes that show at once."""
 
     @initialize(
@@ -325,72 +393,18 @@ class Schedules(Steps):
     def subscribe_all(self, client, shard):
         self.world.subscribe_all(client, shard)
 
-    @rule(client=clients, which=numbers)
-    def refresh(self, client, which):
-        self.world.refresh(client, which)
-
-    @rule(client=clients, shard=shards, writes=st.lists(transactions, min_size=1, max_size=4))
-    def write_and_flow(self, client, shard, writes):
-        self.world.write_and_flow(client, shard, writes)
-
-    @rule(client=clients, writes=st.lists(transactions, min_size=1, max_size=4))
-    def write_and_deliver(self, client, writes):
-        self.world.write_and_deliver(client, writes)
-
     @rule(client=clients, shard=shards)
     def write_nothing(self, client, shard):
         self.world.write_nothing(client, shard)
 
-    @rule(client=clients)
-    def renew_credential(self, client):
-        self.world.renew_credential(client)
-
     # --- the network
-
-    @rule(link=numbers)
-    def emit(self, link):
-        self.world.emit(link)
-
-    @rule(link=numbers, direction=directions)
-    def stall(self, link, direction):
-        self.world.stall(link, direction)
-
-    @rule(link=numbers)
-    def release(self, link):
-        self.world.release(link)
 
     @rule(link=numbers, noise=st.sampled_from(list(NOISE)))
     def make_noise(self, link, noise):
         self.world.make_noise(link, noise)
-
-    @rule(link=numbers, which=numbers, damage=st.sampled_from(list(DAMAGES)))
-    def damage(self, link, which, damage):
-        self.world.damage(link, which, damage)
-
-    @rule(link=numbers, which=numbers)
-    def spoil(self, link, which):
-        self.world.spoil(link, which)
 
     # --- the server
 
     @rule(link=numbers, code=st.sampled_from([1000, 1001, 1012, 4000]))
     def end_socket(self, link, code):
         self.world.end_socket(link, code)
-
-    @rule(link=numbers)
-    def expire_token(self, link):
-        self.world.expire_token(link)
-
-    @rule(link=numbers)
-    def cancel_queries(self, link):
-        self.world.cancel_queries(link)
-
-    @rule()
-    def erase_server(self):
-        self.world.erase_server()
-
-    # --- the clock
-
-    @rule(seconds=st.sampled_from([1.0, 11.0, 100.0]), frames_first=st.booleans())
-    def freeze(self, seconds, frames_first):
-        self.world.freeze(seconds, frames_first=frames_first)

@@ -15,10 +15,11 @@ import orjson
 
 from lunora_rx.devserver import Backend, ServerSession
 from lunora_rx.devserver import HttpRequest as ServerRequest
+from lunora_rx.devserver.access import SESSION_COOKIE
 from lunora_rx.errors import TransportError
 from lunora_rx.protocol.endpoints import CLOSE_TOO_BIG, HEADER_AUTHORIZATION, HEADER_MUTATION_ID
 from lunora_rx.protocol.rpc import HttpReply, HttpRequest
-from tests.model.app import Mood, translated
+from tests.model.app import ORIGIN, Mood, translated
 from tests.model.damages import BAD_VALUE
 from tests.model.writes import Write
 
@@ -52,6 +53,7 @@ class End(Protocol):
 
     has_started: bool
     socket_token: str | None
+    cookie: str | None
 
     def receive_opened(self, link: Link) -> None: ...
 
@@ -130,6 +132,7 @@ class Request:
         http: What it sends.
         shard: Where it is carried out.
         writes: What it carries.
+        cookie: Whose cookie goes along.
         reply: What the server has answered, once it was carried out.
         epoch: The server's history when it was.
         is_given_up: Whether the client has stopped waiting; the attempt may still reach the server.
@@ -139,6 +142,7 @@ class Request:
     shard: str
     http: HttpRequest
     writes: list[Write]
+    cookie: str | None = None
     reply: HttpReply | None = None
     epoch: Any = None
     is_given_up: bool = False
@@ -186,7 +190,7 @@ class Network:
 
     def request(self, end: End, shard: str, http: HttpRequest, writes: list[Write]) -> Request:
         """Begin a call."""
-        request = Request(end, shard, http, writes)
+        request = Request(end, shard, http, writes, end.cookie)
         self.requests.append(request)
         return request
 
@@ -255,9 +259,10 @@ class Network:
             for write in request.writes:
                 write.was_carried = True
             if http.body is None:
-                request.reply = self._mood.answer_probe(http.headers.get(HEADER_AUTHORIZATION))
+                request.reply = self._mood.answer_probe(http.headers.get(HEADER_AUTHORIZATION), request.cookie)
             else:
-                request.reply = self._backend.call(translated(ServerRequest(http.path, http.headers, http.body)))
+                headers = {**http.headers, **_cookies(request.cookie)}
+                request.reply = self._backend.call(translated(ServerRequest(http.path, headers, http.body, ORIGIN)))
             request.epoch = self._backend.shard(request.shard).epoch
             if request.reply.status != HTTPStatus.OK or b"RATE_LIMITED" in request.reply.body:
                 excuse(request, "refused by the server")
@@ -381,6 +386,10 @@ class Network:
     def _sweep(self) -> None:
         self.links = [link for link in self.links if not link.is_over]
         self.requests = [each for each in self.requests if not (each.is_given_up and each.reply is not None)]
+
+
+def _cookies(user: str | None) -> dict[str, str]:
+    return {} if user is None else {"cookie": f"{SESSION_COOKIE}={user}"}
 
 
 def subscription_id_of(frame: Any) -> str:

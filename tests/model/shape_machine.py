@@ -7,20 +7,29 @@ from hypothesis.stateful import initialize, rule
 
 from tests.model.app import USERS
 from tests.model.damages import POKE_DAMAGES
-from tests.model.machine import Steps, client_settings, clients, directions, names, numbers, shards, transactions
+from tests.model.machine import (
+    SocketSteps,
+    UserSteps,
+    any_client_settings,
+    clients,
+    names,
+    numbers,
+    shards,
+    some_writes,
+    transactions,
+)
 from tests.model.shape_steps import SPOILINGS
 from tests.model.streams import STREAMS
 from tests.model.world import World
 
 few = st.integers(1, 2)
-some_writes = st.lists(transactions, min_size=1, max_size=3)
 
 
-class ShapeSchedules(Steps):
+class ShapeSchedules(SocketSteps, UserSteps):
     """Random schedules of shapes held and released, pokes and streams lost, cut off or spoilt, and of users."""
 
     @initialize(
-        settings=st.lists(client_settings, min_size=1, max_size=2),
+        settings=st.lists(any_client_settings, min_size=1, max_size=2),
         change_retention=st.sampled_from([1000, 3]),
         user=st.sampled_from([None, *USERS]),
         is_live=st.sampled_from([True, True, True, False]),
@@ -40,39 +49,15 @@ class ShapeSchedules(Steps):
         self.world.shapes.subscribe(client, name, shard)
         self.world.flow()
 
-    @rule(client=clients, writes=some_writes)
-    def write_and_deliver(self, client, writes):
-        self.world.write_and_deliver(client, writes)
-
-    @rule(client=clients, shard=shards, writes=some_writes)
-    def write_and_flow(self, client, shard, writes):
-        self.world.write_and_flow(client, shard, writes)
-
     @rule(client=clients, shard=shards, link=numbers, writes=some_writes)
     def write_while_away(self, client, shard, link, writes):
         self.world.cut(link)
         for steps in writes:
             self.world.write(client, shard, steps)
 
-    @rule(client=clients, user=st.sampled_from(USERS), names_subject=st.sampled_from([True, True, False]))
-    def sign_in(self, client, user, names_subject):
-        self.world.sign_in(client, user, names_subject=names_subject)
-
-    @rule(client=clients)
-    def name_subject(self, client):
-        self.world.name_subject(client)
-
-    @rule(client=clients)
-    def sign_out(self, client):
-        self.world.sign_out(client)
-
-    @rule(client=clients)
-    def renew_credential(self, client):
-        self.world.renew_credential(client)
-
-    @rule(client=clients)
-    def crash(self, client):
-        self.world.crash(client)
+    @rule(client=clients, user=st.sampled_from([*USERS, None]))
+    def use_socket_token(self, client, user):
+        self.world.use_socket_token(client, user)
 
     @rule(client=clients, path=st.sampled_from(STREAMS), count=st.integers(0, 4), shard=shards)
     def start_stream(self, client, path, count, shard):
@@ -107,18 +92,6 @@ class ShapeSchedules(Steps):
     def damage_shape(self, link, which, damage):
         self.world.shapes.damage(link, which, damage)
 
-    @rule(link=numbers)
-    def emit(self, link):
-        self.world.emit(link)
-
-    @rule(link=numbers, direction=directions)
-    def stall(self, link, direction):
-        self.world.stall(link, direction)
-
-    @rule(link=numbers)
-    def release(self, link):
-        self.world.release(link)
-
     # --- the server
 
     @rule(count=few)
@@ -144,17 +117,3 @@ class ShapeSchedules(Steps):
     @rule(shard=shards)
     def nudge(self, shard):
         self.world.shapes.nudge(shard)
-
-    @rule(link=numbers)
-    def expire_token(self, link):
-        self.world.expire_token(link)
-
-    @rule()
-    def erase_server(self):
-        self.world.erase_server()
-
-    # --- the clock
-
-    @rule(seconds=st.sampled_from([1.0, 11.0, 100.0]), frames_first=st.booleans())
-    def freeze(self, seconds, frames_first):
-        self.world.freeze(seconds, frames_first=frames_first)

@@ -227,6 +227,8 @@ class ShapeViews:
             is_trusted = view.rows and view.status is SnapshotStatus.LIVE
             assert not is_trusted, f"{view.name} has rows, and stands nowhere"
             return
+        if self.shape(shape_id).checkpoint != view.checkpoint:
+            return  # the core has gone on, and will tell
         ordinal = self._history.ordinal(view.shard, self.shape(shape_id).epoch, view.checkpoint)
         assert ordinal >= view.ordinal, f"{view.name}: its rows go back in time"
         view.ordinal = ordinal

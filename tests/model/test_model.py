@@ -13,11 +13,13 @@ from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.model.machine import RUN, Schedules, Steps, WritingSchedules
+from tests.model.page_machine import PageSchedules
 from tests.model.shape_machine import ShapeSchedules
 
 READING_EACH = 2
 WRITING_EACH = 2
 SHAPES_EACH = 1
+PAGES_EACH = 1
 """Schedules for each example of the profile: hundreds by default, thousands in the long one."""
 
 STEPS = 64
@@ -60,3 +62,9 @@ def test_model_under_random_writes_settles_each_once_and_leaves_no_layer(run_sch
 def test_model_under_random_pokes_holds_the_rows_that_belong(run_schedules: Callable[..., None]):
     """The rows of each shape are at every step those of one moment of the server, and of the latest in the end."""
     run_schedules(ShapeSchedules, SHAPES_EACH)
+
+
+@pytest.mark.timeout(7200)
+def test_model_under_random_growth_lists_every_row_once(run_schedules: Callable[..., None]):
+    """A list that grows has no gap, no double and no row out of order, and in the end the rows of the whole query."""
+    run_schedules(PageSchedules, PAGES_EACH)

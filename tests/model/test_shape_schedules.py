@@ -7,7 +7,7 @@ from collections.abc import Callable
 from lunora_rx.core.snapshot import SnapshotStatus
 from tests.model.client import ClientSettings
 from tests.model.shape_views import ShapeView
-from tests.model.streams import DURABLE, EPHEMERAL
+from tests.model.streams import DURABLE, EPHEMERAL, FAILING
 from tests.model.world import World
 
 NewWorld = Callable[..., World]
@@ -191,6 +191,65 @@ def test_sockets_that_open_as_somebody_who_signed_in_resume_from_nowhere(new_wor
     world.sign_in(0, "alice")
     world.use_socket_token(0, "alice")
     world.settle()
+
+
+def test_socket_token_of_another_user_brings_that_users_rows(new_world: NewWorld):
+    """Nobody signs in, yet the rows that the former socket told are another user's: no place to resume from."""
+    world = new_world()
+    world.go_live(["asc"])
+    world.shapes.subscribe(0, "mine")
+    world.flow()
+    assert set(_view(world, "mine").rows) == {"r2"}
+    world.use_socket_token(0, "alice")
+    world.settle()
+    assert set(_view(world, "mine").rows) == {"r1", "r3"}
+
+
+def test_rows_of_nobody_are_stale_before_they_stand_nowhere(new_world: NewWorld):
+    """Who signs in where a cookie was nobody's sees the old rows until the new ones come, and never as live ones."""
+    world = new_world(ClientSettings(has_cookies=True))
+    world.go_live([])
+    world.shapes.go_live()
+    world.sign_in(0, "alice")
+    assert {view.status for view in world.clients[0].shapes.views.values()} == {SnapshotStatus.STALE}
+    world.settle()
+
+
+def test_probe_and_sockets_of_a_cookie_session_agree_on_whose_it_is(new_world: NewWorld):
+    """A write that is held for its user asks whose session it is, and does not make that change to and fro."""
+    world = new_world(ClientSettings(has_cookies=True))
+    world.use_socket_token(0, "bob")
+    world.go_live([])
+    world.sign_in(0, "bob")
+    world.meet_connects("refuse")
+    world.write_offline(0, "", [[("put", "r5", "b", 2)]])
+    world.sign_out(0, names_subject=False)
+    world.settle()
+
+
+def test_run_that_failed_is_begun_anew_under_whoever_was_still_to_read_it(new_world: NewWorld):
+    """Somebody else asks for it before the one who lost its socket is back: the run is gone, and that is said."""
+    world = new_world(ClientSettings(), ClientSettings())
+    world.go_live(["count"])
+    world.start_stream(0, FAILING, 4)
+    world.deliver(0, "up")
+    world.deliver(0, "down", 3)
+    world.cut(0)
+    world.start_stream(1, FAILING, 4)
+    world.settle()
+    assert world.traffic["stream fails: STREAM_INTERRUPTED"] == 1
+
+
+def test_run_of_a_user_is_not_carried_on_by_the_socket_of_another(new_world: NewWorld):
+    """What a procedure gives is for whoever asked for it."""
+    world = new_world()
+    world.go_live(["count"])
+    world.start_stream(0, DURABLE, 4)
+    world.deliver(0, "up")
+    world.deliver(0, "down", 3)
+    world.use_socket_token(0, "alice")
+    world.settle()
+    assert world.traffic["stream fails: STREAM_INTERRUPTED"] == 1
 
 
 def _view(world: World, name: str) -> ShapeView:

@@ -27,8 +27,10 @@ from tests.model.damages import BAD_VALUE, DAMAGES, NOISE
 from tests.model.disk import Disk
 from tests.model.history import FAILED, History
 from tests.model.ledger import Ledger
+from tests.model.lists import ListView
 from tests.model.network import Damaged, Direction, Garbling, Link, Manner, Network, Request, Witness
 from tests.model.shape_steps import ShapeSteps
+from tests.model.streams import FAILING
 from tests.model.writes import Patch, Write
 
 T = TypeVar("T")
@@ -93,7 +95,7 @@ class World:
     def unsubscribe(self, client: int, which: int) -> None:
         """An observer leaves."""
         chosen = _chosen(self.clients, client)
-        asked = [key for key, view in chosen.views.items() if view.count]
+        asked = [key for key, view in chosen.views.items() if view.count and isinstance(view.query, str)]
         if asked:
             chosen.unsubscribe(_chosen(asked, which))
 
@@ -245,9 +247,33 @@ class World:
         """A client's sockets open as somebody from now on."""
         _chosen(self.clients, client).use_socket_token(user)
 
+    def watch_list(self, client: int, order: str, size: int = 2, shard: str = "") -> None:
+        """A client watches a growing list."""
+        _chosen(self.clients, client).watch_list(order, size, shard)
+
+    def leave_list(self, client: int, which: int) -> None:
+        """A client watches a list no more."""
+        self._on_list(client, which, lambda chosen, view: chosen.leave_list(view))
+
+    def load_more(self, client: int, which: int, num_items: int = 2) -> None:
+        """A list grows, if there is more."""
+        self._on_list(client, which, lambda chosen, view: chosen.load_more(view, num_items))
+
+    def grow_lists(self, client: int, num_items: int, times: int) -> None:
+        """All lists of a client grow several times, each time to what there is."""
+        for _ in range(times):
+            self.flow()
+            for which in range(len(_chosen(self.clients, client).lists.views)):
+                self.load_more(client, which, num_items)
+
+    def refresh_list(self, client: int, which: int) -> None:
+        """An observer wants a whole list again."""
+        self._on_list(client, which, lambda chosen, view: chosen.refresh_list(view))
+
     def start_stream(self, client: int, path: str, count: int, shard: str = "") -> None:
         """A client follows a procedure."""
         _chosen(self.clients, client).start_stream(path, count, shard)
+        self._excuse_replaced_runs(path, count, shard)
 
     def cancel_stream(self, client: int, which: int) -> None:
         """A client follows a procedure no more."""
@@ -493,9 +519,25 @@ class World:
         for client in self.clients:
             client.streams.excuse(code)
 
+    def _excuse_replaced_runs(self, path: str, count: int, shard: str) -> None:
+        # A run that has failed is begun anew for the next who asks; whoever was still to read the former cannot go on.
+        followed = [
+            view
+            for client in self.clients
+            for view in client.streams.views.values()
+            if path == FAILING and (view.path, view.count, view.shard) == (path, count, shard)
+        ]
+        for view in followed if len(followed) > 1 else ():
+            view.excuses.add("STREAM_INTERRUPTED")
+
     def _on_request(self, request: int, step: Callable[[Request], object]) -> None:
         if self.network.requests:
             step(_chosen(self.network.requests, request))
+
+    def _on_list(self, client: int, which: int, step: Callable[[Client, ListView], object]) -> None:
+        chosen = _chosen(self.clients, client)
+        if chosen.lists.views:
+            step(chosen, _chosen(chosen.lists.views, which))
 
     def _on_link(self, link: int, step: Any) -> None:
         if self.network.links:
@@ -572,6 +614,8 @@ class World:
             stamp = next(iter(client.core.writes.queue)).record.identity
             assert not isinstance(stamp, Undefined)
             if stamp is None:
+                if client.cookie is not None:
+                    client.use_socket_token(None)
                 client.sign_in(None, names_subject=True)
             elif stamp.startswith("subj:"):
                 client.sign_in(f"{stamp.removeprefix('subj:')}-{next(self._tokens)}", names_subject=True)
@@ -660,6 +704,7 @@ class World:
             assert not client.streams.views, f"{client.name} never hears of the end of {client.streams.views}"
             assert not client.pending, f"{client.name} still has {client.pending} writes"
             assert client.disk is None or not client.disk.records, f"{client.name} leaves {client.disk.records}"
+            client.lists.check_at_rest()
         self.shapes.check()
         for shard in SHARDS:
             self._check_sockets(shard)

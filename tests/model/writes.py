@@ -13,6 +13,7 @@ from lunora_rx.protocol import subscription_key
 from lunora_rx.protocol.rpc import Accepted, Outcome, Refused
 from lunora_rx.protocol.values import UNDEFINED
 from tests.model.app import QUERIES
+from tests.model.pages import PAGES
 
 if TYPE_CHECKING:
     from tests.model.client import Client
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 Steps: TypeAlias = list[tuple[str, str, str, int]]
 Manner: TypeAlias = Literal["patch", "set", "fussy", "raise"]
 Patch: TypeAlias = tuple[str, Manner]
-"""A query, and how a write patches it."""
+"""A query, or all pages of lists, and how a write patches it."""
 
 _MANY = 3
 
@@ -156,7 +157,20 @@ class Write:
             raise
 
     def _patch(self, store: LocalStore, query: str, manner: Manner, find: Callable[[str], Subscription | None]) -> None:
-        path, args = QUERIES[query]
+        if query != PAGES:
+            self._patch_one(store, QUERIES[query], manner, find)
+            return
+        for page in store.all_queries(PAGES):
+            self._patch_one(store, (PAGES, page.args), manner, find)
+
+    def _patch_one(
+        self,
+        store: LocalStore,
+        query: tuple[str, dict[str, Any]],
+        manner: Manner,
+        find: Callable[[str], Subscription | None],
+    ) -> None:
+        path, args = query
         key = subscription_key(path, args, self.shard)
         subscription, transform = find(key), _transform(self.steps, manner)
         if manner == "set" and subscription is not None and subscription.result.shown is UNDEFINED:

@@ -19,7 +19,7 @@ from lunora_rx import (
 )
 from lunora_rx.errors import QueueError, TransportError
 from lunora_rx.storage.browse import browse
-from tests.support import Recorder, turn, until
+from tests.support import QUICK, Recorder, turn, until
 
 DIRECT = [Phase.COMPOSED, Phase.SENT, Phase.COMMITTED]
 QUEUED = [Phase.COMPOSED, Phase.QUEUED, Phase.SENT, Phase.COMMITTED]
@@ -1001,3 +1001,22 @@ async def test_mutation_direct_that_loses_its_reply_is_stored_before_it_is_sent_
         assert await mutation == 1
     assert seen.values == [Phase.COMPOSED, Phase.SENT, Phase.QUEUED, Phase.SENT, Phase.COMMITTED]
     assert [write for lane in browse(tmp_path) for write in lane.writes] == []
+
+
+async def test_write_under_way_at_the_end_of_the_client_is_told_of(server, caplog):
+    """Nobody asks for it, and nobody else knows; one that waits on the disk is carried out by the next process."""
+    async with server.client() as client:
+        client.mutation("x:add", {"n": 1})
+        await server.call()
+    (record,) = caplog.records
+    assert "closed with 1 writes under way" in record.getMessage()
+    assert "'x:add'" in record.getMessage()
+
+
+async def test_write_on_the_disk_at_the_end_of_the_client_is_not_told_of(server, caplog, tmp_path):
+    """It is not lost."""
+    server.refusal = TransportError("nobody there", transient=True)
+    async with server.client(storage=tmp_path, reconnect=QUICK) as client:
+        mutation = client.mutation("x:add", {"n": 1})
+        await until(lambda: mutation.phases.latest is Phase.QUEUED)
+    assert [each for each in caplog.records if "under way" in each.getMessage()] == []
