@@ -103,7 +103,8 @@ class BlockingObservable(Generic[T]):
             What ends it; a context manager too. Until then the functions keep the client alive.
         """
         if isinstance(on_next, abc.ObserverBase):
-            on_next, on_error, on_completed = on_next.on_next, on_next.on_error, on_next.on_completed
+            observer: abc.ObserverBase[T] = on_next
+            on_next, on_error, on_completed = observer.on_next, observer.on_error, observer.on_completed
         courier = None
         if executor is not None:
             courier = Courier(executor, self._bridge.report, conflate=self._conflation(conflate))
@@ -190,9 +191,7 @@ class ValueIterator(Iterator[T]):
         self._timeout = timeout
         # What the source calls does not hold on to this object, whose end is the end of the subscription.
         self._handle = handle = SerialDisposable()
-        self._mailbox: Mailbox[T] = Mailbox(
-            limit, conflate=conflate, on_overflow=handle.dispose, reason=bridge.reason
-        )
+        self._mailbox: Mailbox[T] = Mailbox(limit, conflate=conflate, on_overflow=handle.dispose, reason=bridge.reason)
         mailbox = self._mailbox
 
         def start() -> None:

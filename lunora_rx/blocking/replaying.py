@@ -154,6 +154,4 @@ def replay(
         CodecError: It is no recording, one of an unknown format version, or damaged; the line is named.
         TypeError, ValueError: An argument is unusable; it is named.
     """
-    return ReplayClient(
-        async_replay(path, speed=speed, paused=paused, linger=linger, on_error=on_error, debug=debug)
-    )
+    return ReplayClient(async_replay(path, speed=speed, paused=paused, linger=linger, on_error=on_error, debug=debug))

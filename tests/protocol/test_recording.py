@@ -110,3 +110,10 @@ def test_redact_frame_leaves_a_context_out():
 def test_redact_session_keeps_the_id_alone(body, kept):
     """A session is a credential."""
     assert redact_session(body) == kept
+
+
+def test_entry_shows_the_beginning_of_a_long_text():
+    """A frame may be megabytes; what is not there is not shown."""
+    assert repr(Entry(1.5, Kind.SENT, text="{}")) == "Entry(at=1.5, kind='sent', text='{}')"
+    shown = repr(Entry(2, Kind.REPLY, "s", "x" * 1000, 200, 3))
+    assert shown == f"Entry(at=2, kind='reply', shard='s', code=200, request=3, text='{'x' * 60}'... (1000 characters))"
