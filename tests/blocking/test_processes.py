@@ -13,6 +13,7 @@ from tests.blocking.conftest import NOWHERE
 
 BEGIN = "import os, sys, threading, time\nfrom lunora_rx.blocking import LunoraClient\n"
 QUIET = "import logging; logging.getLogger('lunora_rx.socket').addFilter(lambda each: 'cannot connect' not in each.getMessage())\n"
+SILENT = "import logging; logging.getLogger('lunora_rx.queue').setLevel('ERROR'); "
 QUEUED = QUIET + "client = LunoraClient('http://127.0.0.1:9', storage={storage!r}, client_id='me')\n"
 
 
@@ -34,7 +35,7 @@ def run(program, *args, code=0):
         "call = client.start.action('slow:forever')",
         "threading.Thread(target=lambda: list(client.live('rows:list')), daemon=True).start()",
         "threading.Thread(target=client.query, args=('rows:list',)).start()",
-        "client.import_rows('rows:add', (time.sleep(9) for _ in range(9)), to_args=lambda rows: {'n': 1})",
+        SILENT + "client.import_rows('rows:add', (time.sleep(9) for _ in range(9)), to_args=lambda rows: {'n': 1})",
         "client.close(); client.close()",
         "del client",
     ],
