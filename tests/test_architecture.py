@@ -44,7 +44,7 @@ SEAM = Ring(names("errors protocol"))
 TOOL = Ring(
     names(
         "__init__ client driver recorder transport storage rx operators functions arguments interfaces core protocol"
-        " errors blocking recording testing codegen"
+        " errors environment blocking recording testing codegen"
     ),
     ANYTHING,
     ANYTHING,

@@ -4,6 +4,8 @@ from lunora_rx.blocking.bridge import Subscription
 from lunora_rx.blocking.calls import Call, Import, Mutation, Phases
 from lunora_rx.blocking.client import LunoraClient
 from lunora_rx.blocking.observables import BlockingObservable, Latest, ShownObservable, ValueIterator
+from lunora_rx.blocking.recordings import Recording
+from lunora_rx.blocking.replaying import Playback, ReplayClient, replay
 from lunora_rx.blocking.start import Start
 from lunora_rx.blocking.views import Cache, Combined, LiveQuery, PaginatedQuery, Shape, UserObservable
 
@@ -19,10 +21,14 @@ __all__ = [
     "Mutation",
     "PaginatedQuery",
     "Phases",
+    "Playback",
+    "Recording",
+    "ReplayClient",
     "Shape",
     "ShownObservable",
     "Start",
     "Subscription",
     "UserObservable",
     "ValueIterator",
+    "replay",
 ]

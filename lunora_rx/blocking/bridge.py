@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, InvalidStateError
 from typing import Any, TypeVar
 from weakref import finalize
 
-from reactivex import Observable, abc
+from reactivex import Observable, abc, from_future
 from reactivex.disposable import SerialDisposable
 
 from lunora_rx.arguments import check_seconds
 from lunora_rx.blocking.loop_thread import LoopThread
+from lunora_rx.errors import ClientClosedError
 from lunora_rx.rx.observers import OnError
 
 R = TypeVar("R")
@@ -29,11 +31,14 @@ class Bridge:
     Args:
         thread: Runs the loop.
         report: Takes what observers raise.
+        last_error: Returns why there is no connection, ``None`` if there is one; asked on any thread. It does not hold
+            on to the bridge.
     """
 
-    def __init__(self, thread: LoopThread, report: OnError) -> None:
+    def __init__(self, thread: LoopThread, report: OnError, last_error: Callable[[], str | None]) -> None:
         self.thread = thread
         self.report = report
+        self.reason: Callable[[], str] = lambda: f": {error}" if (error := last_error()) else ""
         # At the exit of the program the thread itself sees to that, in time for the storage.
         finalize(self, thread.stop).atexit = False
 
@@ -74,13 +79,31 @@ class Bridge:
             if answer.cancel():
                 self.thread.post(question.leave)
                 if is_late:
-                    raise TimeoutError(f"{what}: nothing within {timeout:g} s") from None
+                    raise TimeoutError(f"{what}: nothing within {timeout:g} s{self.reason()}") from None
             elif is_late and answer.exception() is not error:
                 return answer.result()  # it came as the time was up
             raise
         finally:
             # A traceback keeps this frame.
             del answer, question
+
+    def run(self, make: Callable[[], Coroutine[Any, Any, R]], *, what: str, timeout: float | None = None) -> R:
+        """Run a coroutine on the loop, wait for its end, and return its result; a wait left early cancels it.
+
+        Raises:
+            TimeoutError: There was no end in time.
+            ClientClosedError: The client was closed before.
+            RuntimeError: This is the client's own thread, or a forked process.
+            Exception: What the coroutine raises.
+        """
+        self.thread.check_can_wait(what)
+        if self.thread.is_ending:
+            raise ClientClosedError(f"{what}: the client is closed")
+        try:
+            result: R = self.ask(lambda: from_future(asyncio.ensure_future(make())), what=what, timeout=timeout)
+        except asyncio.CancelledError:
+            raise ClientClosedError(f"{what}: the client was closed before the end") from None
+        return result
 
 
 class _Question:

@@ -33,6 +33,11 @@ class Call(BlockingObservable[T]):
         """Whether all who waited or observed gave up before there was a result."""
         return self._bridge.call(lambda: self._call.is_detached)
 
+    @property
+    def is_watched(self) -> bool:
+        """Whether somebody waits for it or observes it now."""
+        return self._bridge.call(lambda: self._call.is_watched)
+
     def result(self, timeout: float | None = None) -> T:
         """Wait for the result, and return it; any number of threads may, any number of times.
 

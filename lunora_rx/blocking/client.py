@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sized
 from typing import Any, Self, TypeVar, overload
 
@@ -13,6 +12,7 @@ from lunora_rx.blocking.bridge import Bridge, Subscription
 from lunora_rx.blocking.calls import Import
 from lunora_rx.blocking.loop_thread import LoopThread
 from lunora_rx.blocking.observables import BlockingObservable, Latest
+from lunora_rx.blocking.recordings import Recording
 from lunora_rx.blocking.rows import ReadRows
 from lunora_rx.blocking.signatures import shows_parameters_of, takes_what
 from lunora_rx.blocking.start import Start
@@ -37,8 +37,6 @@ from lunora_rx.rx.whispers import Whisper
 
 A = TypeVar("A")
 T = TypeVar("T")
-
-_REQUEST_TIMEOUT: float = inspect.signature(AsyncClient).parameters["request_timeout"].default
 
 
 class LunoraClient:
@@ -76,9 +74,14 @@ class LunoraClient:
                 "session: an aiohttp.ClientSession belongs to the event loop that it was made on, and a blocking"
                 " client has a loop of its own; leave it out, or use lunora_rx.LunoraClient"
             )
-        self._client = client = AsyncClient(*args, **options)
-        self._request_timeout: float = options.get("request_timeout", _REQUEST_TIMEOUT)
-        self._bridge = Bridge(LoopThread(client.__aenter__, client.aclose), client._report)
+        self._wrap(AsyncClient(*args, **options))
+
+    def _wrap(self, client: AsyncClient) -> None:
+        driver = client._driver
+        self._client = client
+        self._bridge = Bridge(
+            LoopThread(client.__aenter__, client.aclose), client._report, last_error=lambda: driver.last_error
+        )
         self._start = Start(self._bridge, client)
 
     def __repr__(self) -> str:
@@ -269,7 +272,7 @@ class LunoraClient:
         self._bridge.thread.check_can_wait("mutation()")
         timeout = options.get("timeout")
         write = self._start.mutation(*args, **options)
-        return write.verdict(self._request_timeout if timeout is None else timeout)
+        return write.verdict(self._client._request_timeout if timeout is None else timeout)
 
     @overload
     def combine(self, members: Mapping[str, LiveQuery[T]], *, patience: float = PATIENCE) -> Combined[T]: ...
@@ -445,13 +448,13 @@ class LunoraClient:
         return user
 
     @takes_what(AsyncClient.record)
-    def record(self, *args: Any, **options: Any) -> Subscription:
-        """Write what passes between this client and its server to a file until it is disposed; ``replay`` plays it.
+    def record(self, *args: Any, **options: Any) -> Recording:
+        """Write what passes between this client and its server to a file until it is closed; ``replay`` plays it.
 
-        Disposing waits until all of it is in the file; so does the end of a ``with`` block. Raises as
+        ``close()`` waits until all of it is in the file; so does the end of a ``with`` block. Raises as
         ``lunora_rx.LunoraClient.record``.
         """
-        return Subscription(self._bridge, lambda: self._client.record(*args, **options))
+        return Recording(self._bridge, lambda: self._client.record(*args, **options))
 
     @takes_what(AsyncClient.tap)
     def tap(self, *args: Any, **options: Any) -> Subscription:

@@ -50,6 +50,11 @@ class LoopThread:
         return self._is_over
 
     @property
+    def is_ending(self) -> bool:
+        """Whether the end has begun."""
+        return self._is_over or self._stopping.is_set()
+
+    @property
     def is_current(self) -> bool:
         """Whether the caller runs on this very thread."""
         return self._thread is threading.current_thread()

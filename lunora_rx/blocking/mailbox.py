@@ -20,13 +20,22 @@ class Mailbox(Generic[T]):
         conflate: Whether the newest value takes the place of all that wait. Otherwise one beyond ``limit`` ends it
             all with ``StreamError`` and code ``STREAM_BACKPRESSURE``.
         on_overflow: Called by the thread that put one too many.
+        reason: Returns what to add where no value came in time, such as ``": the server is away"``.
     """
 
-    def __init__(self, limit: int, *, conflate: bool, on_overflow: Callable[[], object] = lambda: None) -> None:
+    def __init__(
+        self,
+        limit: int,
+        *,
+        conflate: bool,
+        on_overflow: Callable[[], object] = lambda: None,
+        reason: Callable[[], str] = lambda: "",
+    ) -> None:
         self._values: deque[T] = deque(maxlen=1 if conflate else None)
         self._limit = limit
         self._is_conflating = conflate
         self._on_overflow = on_overflow
+        self._reason = reason
         self._news = threading.Condition()
         self._is_over = False
         self._error: BaseException | None = None
@@ -66,7 +75,7 @@ class Mailbox(Generic[T]):
         """
         with self._news:
             if not self._news.wait_for(self._has_news, timeout):
-                raise TimeoutError(f"no value within {timeout:g} s")
+                raise TimeoutError(f"no value within {timeout:g} s{self._reason()}")
             if self._values:
                 return self._values.popleft()
             error, self._error = self._error, None

@@ -6,13 +6,16 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
-from reactivex import Observable
+from reactivex import Observable, abc
+from reactivex import operators as ops
 from reactivex.disposable import SerialDisposable
+from reactivex.internal import SequenceContainsNoElementsError
 
 from lunora_rx.arguments import check_count, check_seconds
 from lunora_rx.blocking.bridge import Bridge, Subscription
 from lunora_rx.blocking.mailbox import Mailbox
 from lunora_rx.blocking.relay import Courier, Relay
+from lunora_rx.errors import ClientClosedError
 from lunora_rx.rx.interop import FirstValue
 from lunora_rx.rx.stream import MAX_BUFFER
 from lunora_rx.rx.subject import Latest as AsyncLatest
@@ -45,7 +48,7 @@ class BlockingObservable(Generic[T]):
 
     @property
     def observable(self) -> Observable[T]:
-        """The Observable itself, to be used on the client's own thread only, as in the arguments of ``pipe``."""
+        """The Observable itself, to be used on the client's own thread only, as where ``flat_map`` returns one."""
         return self._source
 
     def __iter__(self) -> ValueIterator[T]:
@@ -77,37 +80,75 @@ class BlockingObservable(Generic[T]):
 
     def subscribe(
         self,
-        on_next: Callable[[T], object] | None = None,
+        on_next: Callable[[T], object] | abc.ObserverBase[T] | None = None,
         on_error: Callable[[Exception], object] | None = None,
         on_completed: Callable[[], object] | None = None,
         *,
         executor: Executor | None = None,
         conflate: bool | None = None,
+        scheduler: abc.SchedulerBase | None = None,
     ) -> Subscription:
         """Have functions called with the values, the error and the end.
 
         Args:
-            on_next: Takes each value.
+            on_next: Takes each value; or an observer, with its three methods.
             on_error: Takes the error that ends it; by default it is reported as an observer's.
             on_completed: Called at the end.
             executor: Calls them, one at a time and in order. Without one the client's own thread does, which must not
                 be held up: no call of the client that waits is allowed there, and all else of it waits meanwhile.
             conflate: Whether an executor that is busy gets the newest value only; by default as ``iter``.
+            scheduler: As RxPY's operators give it to their sources, of which this may be one.
 
         Returns:
             What ends it; a context manager too. Until then the functions keep the client alive.
         """
+        if isinstance(on_next, abc.ObserverBase):
+            observer: abc.ObserverBase[T] = on_next
+            on_next, on_error, on_completed = observer.on_next, observer.on_error, observer.on_completed
         courier = None
         if executor is not None:
             courier = Courier(executor, self._bridge.report, conflate=self._conflation(conflate))
         relay = Relay(self._bridge, courier, on_next, on_error, on_completed)
-        return Subscription(self._bridge, lambda: relay.watch(self._source))
+        return Subscription(self._bridge, lambda: relay.watch(self._source, scheduler))
 
     def pipe(self, *operators: Callable[[Any], Any]) -> BlockingObservable[Any]:
-        """Apply RxPY operators, which run on the client's own thread; time operators take ``client.scheduler``."""
+        """Apply RxPY operators, which run on the client's own thread; time operators take ``client.scheduler``.
+
+        What operators take as further sources may be of this client: ``tasks.pipe(join(users, on="_id"))``.
+        """
         piped = self._bridge.call(lambda: self._source.pipe(*operators))
         result: BlockingObservable[Any] = BlockingObservable(self._bridge, piped, max_buffer=self._max_buffer)
         return result
+
+    def map(self, mapper: Callable[[T], Any]) -> BlockingObservable[Any]:
+        """Make another value of each, on the client's own thread: ``pipe(ops.map(mapper))``."""
+        return self.pipe(ops.map(mapper))
+
+    def filter(self, predicate: Callable[[T], bool]) -> BlockingObservable[T]:
+        """Leave out values, as the client's own thread decides: ``pipe(ops.filter(predicate))``."""
+        return self.pipe(ops.filter(predicate))
+
+    def first(self, predicate: Callable[[T], bool] | None = None, *, timeout: float | None = None) -> T:
+        """Wait for the first value (that satisfies ``predicate``, which the client's own thread calls).
+
+        Raises:
+            TimeoutError: There was none within ``timeout`` seconds; it says why there is no connection, if there is
+                none.
+            ServerError: The query failed before.
+            ClientClosedError: The client was closed before.
+            SequenceContainsNoElementsError: It ended before, as a stream may (``reactivex.internal``).
+            TypeError: ``predicate`` is no function.
+        """
+        title = f"the first value of {self._source!r}"
+        thread = self._bridge.thread
+
+        def ended() -> Exception:
+            if thread.is_ending:
+                return ClientClosedError("the client was closed before the first value came")
+            return SequenceContainsNoElementsError(f"{title}: it ended without one")
+
+        value: T = self._bridge.ask(lambda: FirstValue(self._source, predicate, ended), what=title, timeout=timeout)
+        return value
 
     def _conflation(self, conflate: bool | None) -> bool:
         return self.conflates if conflate is None else bool(conflate)
@@ -117,18 +158,6 @@ class ShownObservable(BlockingObservable[T]):
     """A state that is shown, latest value first: iterating gives the newest."""
 
     conflates = True
-
-    def first(self, predicate: Callable[[T], bool] | None = None, *, timeout: float | None = None) -> T:
-        """Wait for the first value (that satisfies ``predicate``, which the client's own thread calls).
-
-        Raises:
-            TimeoutError: There was none within ``timeout`` seconds.
-            ServerError: The query failed before.
-            ClientClosedError: The client was closed before.
-        """
-        title = f"the first value of {self._source!r}"
-        value: T = self._bridge.ask(lambda: FirstValue(self._source, predicate), what=title, timeout=timeout)
-        return value
 
 
 class Latest(ShownObservable[T]):
@@ -162,7 +191,7 @@ class ValueIterator(Iterator[T]):
         self._timeout = timeout
         # What the source calls does not hold on to this object, whose end is the end of the subscription.
         self._handle = handle = SerialDisposable()
-        self._mailbox: Mailbox[T] = Mailbox(limit, conflate=conflate, on_overflow=handle.dispose)
+        self._mailbox: Mailbox[T] = Mailbox(limit, conflate=conflate, on_overflow=handle.dispose, reason=bridge.reason)
         mailbox = self._mailbox
 
         def start() -> None:

@@ -47,12 +47,13 @@ class Relay(Generic[T]):
         self._on_completed = on_completed or _ignore
         self._is_over = False
 
-    def watch(self, source: Observable[T]) -> abc.DisposableBase:
+    def watch(self, source: Observable[T], scheduler: abc.SchedulerBase | None = None) -> abc.DisposableBase:
         """Subscribe, on the loop."""
         handle = source.subscribe(
             lambda value: self._deliver(partial(self._on_next, value), is_replaceable=True),
             lambda error: self._deliver(partial(self._on_error, error)),
             lambda: self._deliver(self._on_completed),
+            scheduler=scheduler,
         )
         return Disposable(partial(self._leave, handle))
 

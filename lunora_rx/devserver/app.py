@@ -22,6 +22,7 @@ from lunora_rx.devserver.functions import Function, FunctionKind, register
 from lunora_rx.devserver.openrpc import openrpc_document
 from lunora_rx.devserver.routes import Route, check_route
 from lunora_rx.devserver.server import Server
+from lunora_rx.devserver.serving import Serving, ServingThread
 from lunora_rx.devserver.settings import Limits
 from lunora_rx.devserver.surface import Hooks, Stream, Surface
 
@@ -168,10 +169,7 @@ class App:
 
     # --- running
 
-    @asynccontextmanager
-    async def serve(
-        self, host: str = "127.0.0.1", port: int = 0, *, storage: str | Path | None = None
-    ) -> AsyncIterator[str]:
+    def serve(self, host: str = "127.0.0.1", port: int = 0, *, storage: str | Path | None = None) -> Serving:
         """Serve inside ``async with``, and yield the URL.
 
         Args:
@@ -183,17 +181,26 @@ class App:
             OSError: The address cannot be listened on, or the directory cannot be made.
             sqlite3.Error: There can be no database in it.
         """
-        backend = Backend(self, storage=storage)
-        server = Server(self, backend)
-        self._backends.append(backend)
-        try:
-            if storage is not None:
-                backend.shard()  # what is wrong with the directory shows now, not at the first call
-            yield await server.start(host, port)
-        finally:
-            self._backends.remove(backend)
-            await server.stop()
-            backend.close()
+        return Serving(self._serving(host, port, storage))
+
+    def serve_in_thread(
+        self, host: str = "127.0.0.1", port: int = 0, *, storage: str | Path | None = None
+    ) -> ServingThread:
+        """Serve inside ``with``, on a thread with an event loop of its own, and return the URL.
+
+        For programs with no event loop. ``start()`` and ``close()`` are there for where no ``with`` fits, as in a
+        notebook. The functions of the app run on that thread.
+
+        Args:
+            host: Address to listen on.
+            port: Port; 0 takes a free one.
+            storage: As for ``serve``.
+
+        Raises:
+            OSError: When it starts: the address cannot be listened on, or the directory cannot be made.
+            sqlite3.Error: When it starts: there can be no database in it.
+        """
+        return ServingThread(lambda: self.serve(host, port, storage=storage))
 
     def run(self, host: str = "127.0.0.1", port: int = 8787, *, storage: str | Path | None = None) -> None:
         """Serve until SIGINT or SIGTERM, and return; a convenience for scripts, which prints the URL.
@@ -215,6 +222,20 @@ class App:
         if not self._backends:
             raise RuntimeError("this app is not being served")
         return self._backends[-1]
+
+    @asynccontextmanager
+    async def _serving(self, host: str, port: int, storage: str | Path | None) -> AsyncIterator[str]:
+        backend = Backend(self, storage=storage)
+        server = Server(self, backend)
+        self._backends.append(backend)
+        try:
+            if storage is not None:
+                backend.shard()  # what is wrong with the directory shows now, not at the first call
+            yield await server.start(host, port)
+        finally:
+            self._backends.remove(backend)
+            await server.stop()
+            backend.close()
 
     async def _run(self, host: str, port: int, storage: str | Path | None) -> None:
         is_over = asyncio.Event()

@@ -41,6 +41,7 @@ _KINDS: Final = {str(kind): kind for kind in Kind}
 _SEEN: Final = frozenset({Kind.OPENED, Kind.FAILED, Kind.LOST})
 _UNSEEN_FRAMES: Final = frozenset({"ack", "identity"})
 _SMALL: Final = 500
+_SHOWN: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,15 @@ class Entry:
     code: int | None = None
     request: int = 0
     path: str = ""
+
+    def __repr__(self) -> str:
+        named = f"at={self.at:g}, kind={str(self.kind)!r}" + "".join(
+            f", {name}={getattr(self, name)!r}"
+            for name, _, default in _OPTIONAL
+            if name != "text" and getattr(self, name) != default
+        )
+        rest = f"... ({len(self.text)} characters)" if len(self.text) > _SHOWN else ""
+        return f"Entry({named}, text={self.text[:_SHOWN]!r}{rest})"
 
     @property
     def is_seen(self) -> bool:

@@ -72,7 +72,8 @@ class HttpRequest:
 class HttpReply:
     """What came back over HTTP: header names in lower case, the whole body, and the wall clock when it came.
 
-    ``is_cut`` says that the body was larger than the client takes, and was thrown away.
+    ``is_cut`` says that the body was larger than the client takes, and was thrown away;
+    ``place`` is the URL that was asked, without user, password and parameters, for errors.
     """
 
     status: int
@@ -80,6 +81,7 @@ class HttpReply:
     body: bytes = b""
     arrived_at: float = 0.0
     is_cut: bool = False
+    place: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,14 +341,14 @@ def _is_text_list(value: object) -> bool:
 
 
 def _unreadable(reply: HttpReply) -> LunoraError:
-    status = reply.status
+    status, place = reply.status, reply.place or "the server"
     data = _with_retry_after(None, reply)
     wait = _retry_after_seconds(data)
     if 400 <= status <= 499 and status != 408:
         code = _STATUS_CODES.get(status, "BAD_REQUEST")
-        message = f"the server answered {status} with no readable error"
+        message = f"{place} answered {status} with no readable error"
         return ServerError(message, code=code, data=data, status=status, retry_after=wait)
-    message = f"the server answered {status} with no readable body; is this a Lunora deployment?"
+    message = f"{place} answered {status} with no readable body; is this a Lunora deployment?"
     return TransportError(message, code="INTERNAL", data=data, status=status, transient=True, retry_after=wait)
 
 

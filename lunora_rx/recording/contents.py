@@ -78,6 +78,11 @@ class Contents:
         for entry, offset in file.lines():
             self._note(entry, offset)
 
+    def __repr__(self) -> str:
+        counted = ("queries", "shapes", "streams", "calls", "shards")
+        counts = ", ".join(f"{len(getattr(self, name))} {name}" for name in counted)
+        return f"<Contents {counts}, {self.steps} steps in {self.duration / 1000:.3f} s>"
+
     def _note(self, entry: Entry, offset: int) -> None:
         self.duration = max(self.duration, entry.at)
         self.steps += entry.is_seen

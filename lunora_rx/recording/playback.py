@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
-from math import inf
+from math import ceil, inf
 
 from lunora_rx.protocol.recording import Entry
 from lunora_rx.recording.player import Player
@@ -46,20 +46,13 @@ class Playback:
 
     @property
     def position(self) -> float:
-        """Where it stands."""
-        reached = self._player.position
-        if self._anchor is not None and self._speed < inf:
-            began_at, began_from = self._anchor
-            elapsed = (asyncio.get_running_loop().time() - began_at) * 1000 * self._speed
-            upcoming = self._player.peek()
-            ceiling = self._player.contents.duration if upcoming is None else upcoming.at
-            reached = max(reached, min(ceiling, began_from + elapsed))
-        return reached / 1000
+        """Where it stands, rounded up to a millisecond: all that was played is before it."""
+        return _seconds(self._reached())
 
     @property
     def duration(self) -> float:
-        """How long the recording is."""
-        return self._player.contents.duration / 1000
+        """How long the recording is, rounded up to a millisecond."""
+        return _seconds(self._player.contents.duration)
 
     @property
     def steps(self) -> int:
@@ -104,7 +97,7 @@ class Playback:
         """Stand still."""
         self._is_paused = True
         if self._task is not None:
-            self._player.position = self.position * 1000
+            self._player.position = self._reached()
             self._task.cancel()
             self._task = self._anchor = None
 
@@ -169,6 +162,16 @@ class Playback:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
 
+    def _reached(self) -> float:
+        reached = self._player.position
+        if self._anchor is not None and self._speed < inf:
+            began_at, began_from = self._anchor
+            elapsed = (asyncio.get_running_loop().time() - began_at) * 1000 * self._speed
+            upcoming = self._player.peek()
+            ceiling = self._player.contents.duration if upcoming is None else upcoming.at
+            reached = max(reached, min(ceiling, began_from + elapsed))
+        return reached
+
     def _start(self) -> None:
         if not self._is_paused:
             self.play()
@@ -220,6 +223,11 @@ class Playback:
             self._has_ended.set()
         elif self._failure is None:
             self._has_ended.clear()
+
+
+def _seconds(milliseconds: float) -> float:
+    # What a float is wrong by at the end of its digits is no further millisecond.
+    return ceil(round(milliseconds, 6)) / 1000
 
 
 def check_speed(speed: object) -> float:

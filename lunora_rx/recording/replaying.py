@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from math import inf
+from typing import NoReturn
 
 from lunora_rx.client import LunoraClient
 from lunora_rx.core.backoff import Backoff
@@ -56,6 +57,15 @@ class ReplayClient(LunoraClient):
         self._header = file.header
         self._contents = player.contents
         self._playback = Playback(player, self._driver.enter, speed=speed, is_paused=is_paused)
+
+    def __enter__(self) -> NoReturn:
+        raise TypeError(
+            "this replay belongs to an event loop: use `async with replay(...)`, or lunora_rx.blocking.replay where"
+            " there is none"
+        )
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Never called: ``with`` looks for it before it enters."""
 
     async def aclose(self) -> None:
         """End the client, and the replay with it."""

@@ -82,9 +82,12 @@ class Call(Observable[T]):
     @property
     def is_detached(self) -> bool:
         """Whether all who awaited or observed it gave up before there was a result."""
-        if self.is_settled:
-            return self._was_detached
-        return self._was_seen and not self._observers and all(future.done() for future in self._waiting)
+        return self._was_detached if self.is_settled else self._was_seen and not self.is_watched
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether somebody awaits or observes it now."""
+        return bool(self._observers) or not all(future.done() for future in self._waiting)
 
     def cancel(self) -> bool:
         """Give the call itself up, for everybody; tells whether that was still possible.

@@ -5,6 +5,7 @@ Source: ``docs/protocol.md``, section "Import".
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sized
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ QUEUED_CHUNKS: Final = 10
 
 Rows: TypeAlias = Iterable[Any] | AsyncIterable[Any]
 Send: TypeAlias = Callable[[Mapping[str, Any], str], Mutation[Any]]
+
+_log = logging.getLogger("lunora_rx.queue")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +140,11 @@ class Import(Call[ImportProgress]):
         return True
 
     def close(self) -> None:
-        """End it with the client; what waits in the queue stays there."""
+        """End it with the client; what waits in the queue stays there. If nobody is there to be told, the log is."""
+        if self._ending is None and self._failure is None and not self.is_watched:
+            rows = "rows" if self._total is None else f"of {self._total} rows"
+            message = "the import %s ended at %d %s, with its client: nobody waited for it"
+            _log.warning(message, self.import_id, self._imported, rows, extra={"import_id": self.import_id})
         self._failure = self._failure or ClientClosedError("the client was closed")
         self._stop_pulling()
         self._finish()

@@ -21,13 +21,37 @@ Overflow: TypeAlias = Literal["latest", "oldest", "error"]
 _OVERFLOWS = ("latest", "oldest", "error")
 
 
-class FirstValue(Observable[T]):
-    """The first value of a source that satisfies a predicate, then the end; it can be awaited."""
+def _closed() -> Exception:
+    return ClientClosedError("the client was closed before the first value came")
 
-    def __init__(self, source: Observable[T], predicate: Callable[[T], bool] | None = None) -> None:
+
+class FirstValue(Observable[T]):
+    """The first value of a source that satisfies a predicate, then the end; it can be awaited.
+
+    Args:
+        source: What is watched.
+        predicate: Takes a value, and tells whether it is wanted.
+        ended: Makes the error for a source that ends before.
+
+    Raises:
+        TypeError: ``predicate`` is no function.
+    """
+
+    def __init__(
+        self,
+        source: Observable[T],
+        predicate: Callable[[T], bool] | None = None,
+        ended: Callable[[], Exception] = _closed,
+    ) -> None:
         super().__init__()
+        if predicate is not None and not callable(predicate):
+            raise TypeError(
+                f"first(): predicate is a function that takes a value, not {predicate!r:.50}; a limit of time is"
+                " first(timeout=...) of a blocking client, and asyncio.timeout(...) around the await of another"
+            )
         self._source = source
         self._predicate = predicate
+        self._ended = ended
 
     def _subscribe_core(
         self, observer: abc.ObserverBase[T], scheduler: abc.SchedulerBase | None = None
@@ -47,7 +71,7 @@ class FirstValue(Observable[T]):
                 observer.on_completed()
 
         def on_completed() -> None:
-            observer.on_error(ClientClosedError("the client was closed before the first value came"))
+            observer.on_error(self._ended())
 
         handle.disposable = self._source.subscribe(on_next, observer.on_error, on_completed, scheduler=scheduler)
         return handle

@@ -81,7 +81,9 @@ class AiohttpTransport:
             ) as response:
                 content = await self._read(response)
                 lower = {name.lower(): value for name, value in response.headers.items()}
-                return HttpReply(response.status, lower, content or b"", time.time(), is_cut=content is None)
+                return HttpReply(
+                    response.status, lower, content or b"", time.time(), is_cut=content is None, place=_place(url)
+                )
         except TimeoutError:
             raise RequestTimeout(f"no reply from {_place(url)} within {timeout:g} s", transient=True) from None
         except _FAILURES as error:

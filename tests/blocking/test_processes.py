@@ -11,11 +11,17 @@ import pytest
 from lunora_rx.blocking import LunoraClient
 from tests.blocking.conftest import NOWHERE
 
-BEGIN = "import os, sys, threading, time\nfrom lunora_rx.blocking import LunoraClient\n"
+# In development mode asyncio warns of steps that take a tenth of a second, which is the machine's doing.
+BEGIN = """
+import logging, os, sys, threading, time
+from lunora_rx.blocking import LunoraClient
+logging.getLogger('asyncio').setLevel('ERROR')
+"""
 QUIET = """
 import logging
 logging.getLogger('lunora_rx.socket').addFilter(lambda each: 'cannot connect' not in each.getMessage())
 """
+SILENT = "import logging; logging.getLogger('lunora_rx.queue').setLevel('ERROR'); "
 QUEUED = QUIET + "client = LunoraClient('http://127.0.0.1:9', storage={storage!r}, client_id='me')\n"
 
 
@@ -37,7 +43,7 @@ def run(program, *args, code=0):
         "call = client.start.action('slow:forever')",
         "threading.Thread(target=lambda: list(client.live('rows:list')), daemon=True).start()",
         "threading.Thread(target=client.query, args=('rows:list',)).start()",
-        "client.import_rows('rows:add', (time.sleep(9) for _ in range(9)), to_args=lambda rows: {'n': 1})",
+        SILENT + "client.import_rows('rows:add', (time.sleep(9) for _ in range(9)), to_args=lambda rows: {'n': 1})",
         "client.close(); client.close()",
         "del client",
     ],

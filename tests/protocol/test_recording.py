@@ -128,3 +128,10 @@ def test_line_that_is_no_entry_says_what_is_wrong(line, said):
     """A damaged file is told from another one."""
     with pytest.raises(CodecError, match=said):
         decode_entry(line)
+
+
+def test_entry_shows_the_beginning_of_a_long_text():
+    """A frame may be megabytes; what is not there is not shown."""
+    assert repr(Entry(1.5, Kind.SENT, text="{}")) == "Entry(at=1.5, kind='sent', text='{}')"
+    shown = repr(Entry(2, Kind.REPLY, "s", "x" * 1000, 200, 3))
+    assert shown == f"Entry(at=2, kind='reply', shard='s', code=200, request=3, text='{'x' * 60}'... (1000 characters))"

@@ -237,3 +237,16 @@ def test_speed_of_another_type_is_refused(path):
     """The argument is named."""
     with pytest.raises(TypeError, match="speed is a number"):
         replay(path, speed="fast")
+
+
+async def test_playback_tells_whole_milliseconds_that_hold_all_that_was_played(tmp_path):
+    """A jump to the duration reaches the end, and one to the position what was shown."""
+    path = tmp_path / "odd.jsonl"
+    begun = [entry for entry in ENTRIES if entry.at < 1000]
+    odd = [*begun, Entry(1000.4, Kind.RECEIVED, text=data([1], 1))]
+    path.write_bytes(encode_header(Header()) + b"".join(map(encode_entry, odd)))
+    async with replay(path, paused=True) as client:
+        told = watch(client)
+        assert client.playback.duration == 1.001
+        await client.playback.seek(client.playback.duration)
+        assert (told.values, client.playback.position, client.playback.is_over) == ([[1]], 1.001, True)

@@ -233,3 +233,9 @@ async def _next(iterator):
 async def _consume(source):
     async for _ in observable_to_aiter(source):
         pass
+
+
+async def test_first_with_what_is_no_function_says_so_at_the_call(client):
+    """A number was meant as a limit of time; the message names what sets one."""
+    with pytest.raises(TypeError, match=r"predicate is a function that takes a value, not 2; .*asyncio\.timeout"):
+        client.live("a:b").first(2)
