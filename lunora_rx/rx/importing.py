@@ -85,7 +85,7 @@ class Import(Call[ImportProgress]):
         limit: How many chunks may wait in the offline queue.
 
     Raises:
-        TypeError: ``rows`` are no rows.
+        TypeError: ``rows`` are no rows: a data frame, or, without ``to_args``, an open file or a list of texts.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class Import(Call[ImportProgress]):
     ) -> None:
         super().__init__(f"import {import_id!r}", report, lambda: False)
         self.import_id = import_id
-        self._rows = _iterator(rows)
+        self._rows = _iterator(rows if to_args else _checked(rows))
         self._send = send
         self._spawn = spawn
         self._size = chunk_size
@@ -322,11 +322,39 @@ class Import(Call[ImportProgress]):
         return handle
 
 
+def _checked(rows: Any) -> Any:
+    # Lines are rows for who makes arguments of them, and for nobody else.
+    if hasattr(rows, "readline"):
+        raise TypeError(
+            f"rows is an iterable of rows, not an open file ({type(rows).__name__}), whose lines are texts; read rows"
+            " from it first, such as csv.DictReader(file), or make them of lines by to_args"
+        )
+    if isinstance(rows, list | tuple) and rows:
+        _refuse_text(rows[0])
+    return rows
+
+
+def _refuse_text(row: object) -> None:
+    if isinstance(row, str | bytes):
+        raise TypeError(
+            f"a row is an object with fields, not a text ({type(row).__name__}); make rows first, such as with"
+            " csv.DictReader(lines) or map(json.loads, lines), or make them of lines by to_args"
+        )
+
+
+def _records_of(frame: Any) -> str:
+    if hasattr(frame, "to_dicts"):
+        return "df.to_dicts()"
+    return 'df.to_dict("records")'
+
+
 def _iterator(rows: Any) -> Iterator[Any] | AsyncIterator[Any]:
     kind = type(rows).__name__
     # A frame iterates over the names of its columns, a mapping over its keys: neither is what was meant.
-    if isinstance(rows, str | bytes | bytearray | Mapping) or hasattr(rows, "to_dict"):
-        raise TypeError(f"rows is an iterable of rows, not {kind}; of a data frame pass the records")
+    if isinstance(rows, str | bytes | bytearray | Mapping):
+        raise TypeError(f"rows is an iterable of rows, not {kind}")
+    if hasattr(rows, "to_dict"):
+        raise TypeError(f"rows is an iterable of rows, not {kind}; of a data frame pass {_records_of(rows)}")
     if isinstance(rows, Iterable):
         return iter(rows)
     if isinstance(rows, AsyncIterable):
@@ -335,6 +363,8 @@ def _iterator(rows: Any) -> Iterator[Any] | AsyncIterator[Any]:
 
 
 def _as_rows(rows: list[Any]) -> Mapping[str, Any]:
+    for row in rows:
+        _refuse_text(row)
     return {"rows": rows}
 
 
