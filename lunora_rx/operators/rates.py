@@ -34,7 +34,8 @@ def rate(
     A window is better than none: growth between two numbers jumps with every jitter. It is told anew with each number,
     and from half a window after the first number on: a live query shows its latest value at once, and the change after
     it may come at any moment, which says nothing of how fast changes come. For the same reason nothing is told of the
-    first two numbers where there is no window. To count events, number them: ``ops.scan(lambda count, _: count + 1, 0)``.
+    first two numbers where there is no window. To count events, number them:
+    ``ops.scan(lambda count, _: count + 1, 0)``.
 
     Args:
         seconds: The length of the window: the change since the latest number that is at least so old, or since the

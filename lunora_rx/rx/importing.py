@@ -102,7 +102,9 @@ class Import(Call[ImportProgress]):
     ) -> None:
         super().__init__(f"import {import_id!r}", report, lambda: False)
         self.import_id = import_id
-        self._rows = _iterator(rows if to_args else _checked(rows))
+        self._rows = _iterator(rows)
+        if to_args is None:
+            _refuse_lines(rows)
         self._send = send
         self._spawn = spawn
         self._size = chunk_size
@@ -322,24 +324,22 @@ class Import(Call[ImportProgress]):
         return handle
 
 
-def _checked(rows: Any) -> Any:
+def _refuse_lines(rows: Any) -> None:
     # Lines are rows for who makes arguments of them, and for nobody else.
     if hasattr(rows, "readline"):
         raise TypeError(
             f"rows is an iterable of rows, not an open file ({type(rows).__name__}), whose lines are texts; read rows"
-            " from it first, such as csv.DictReader(file), or make them of lines by to_args"
+            " from it first, such as with csv.DictReader(file), or give to_args, which makes them of lines"
         )
-    if isinstance(rows, list | tuple) and rows:
-        _refuse_text(rows[0])
-    return rows
+    if isinstance(rows, list | tuple) and rows and isinstance(rows[0], str | bytes):
+        raise TypeError(_no_row(rows[0]))
 
 
-def _refuse_text(row: object) -> None:
-    if isinstance(row, str | bytes):
-        raise TypeError(
-            f"a row is an object with fields, not a text ({type(row).__name__}); make rows first, such as with"
-            " csv.DictReader(lines) or map(json.loads, lines), or make them of lines by to_args"
-        )
+def _no_row(line: object) -> str:
+    return (
+        f"a row is an object with fields, not a text ({type(line).__name__}); make rows first, such as with"
+        " csv.DictReader(lines) or map(json.loads, lines), or give to_args, which makes them of lines"
+    )
 
 
 def _records_of(frame: Any) -> str:
@@ -363,8 +363,9 @@ def _iterator(rows: Any) -> Iterator[Any] | AsyncIterator[Any]:
 
 
 def _as_rows(rows: list[Any]) -> Mapping[str, Any]:
-    for row in rows:
-        _refuse_text(row)
+    line = next((row for row in rows if isinstance(row, str | bytes)), None)
+    if line is not None:
+        raise LunoraError(_no_row(line))
     return {"rows": rows}
 
 
