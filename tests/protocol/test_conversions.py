@@ -90,8 +90,8 @@ def test_refusal_of_a_number_of_numpy_reads_whole() -> None:
     """As an example of all."""
     kind = numpy.bool_.__name__
     assert refusal_of([{"on": numpy.bool_(True)}]) == (
-        f"value[0].on: this type has no wire form, got numpy.{kind}; convert it with value.item(), or a whole data frame"
-        " with df.to_dict('records')"
+        f"value[0].on: this type has no wire form, got numpy.{kind}; convert it with value.item(), or a whole data"
+        " frame with df.to_dict('records')"
     )
 
 
