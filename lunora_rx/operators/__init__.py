@@ -7,8 +7,9 @@ Observable, of this library or not. Subscriptions share nothing. The time operat
 
 from lunora_rx.operators.frames import to_frame
 from lunora_rx.operators.joining import join
-from lunora_rx.operators.measures import ewma, history, rate
+from lunora_rx.operators.measures import ewma, history
 from lunora_rx.operators.pacing import conflate
+from lunora_rx.operators.rates import rate
 from lunora_rx.operators.retrying import retry_backoff
 from lunora_rx.operators.row_changes import changes, row
 from lunora_rx.operators.rows import by_id, select, where

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
+from lunora_rx.operators.keys import fields_of
 from lunora_rx.protocol.values import Undefined, WireBigInt, WireBytes, WireDate, WireUrl
 
 Columns: TypeAlias = dict[str, list[Any]]
@@ -28,8 +29,7 @@ def columns_of(rows: Sequence[Any], names: Sequence[str] | None) -> Columns:
         TypeError: A row is no object.
     """
     for row in rows:
-        if not isinstance(row, Mapping):
-            raise TypeError(f"to_frame(): a row is an object with fields, not a value of type {type(row).__name__}")
+        fields_of("to_frame", row)
     names = list(dict.fromkeys(name for row in rows for name in row)) if names is None else names
     return {name: _plain([row.get(name) for row in rows]) for name in names}
 

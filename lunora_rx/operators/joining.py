@@ -8,7 +8,8 @@ from typing import Any, Literal, TypeAlias, TypeVar, overload
 from reactivex import Observable
 from reactivex import operators as ops
 
-from lunora_rx.operators.keys import rows_of
+from lunora_rx.operators.keys import fields_of, rows_of
+from lunora_rx.operators.stepping import Step, stepped
 
 L = TypeVar("L", bound=Mapping[str, Any])
 R = TypeVar("R", bound=Mapping[str, Any])
@@ -50,7 +51,8 @@ def join(
 
     It starts when both have given a list, and is done anew whenever either gives another; a write that changes both is
     seen in between. Rows are in the order of this stream, then of the other. A row whose field is missing or ``None``
-    agrees with none.
+    agrees with none; if no row has the field, the name is taken for a mistake. The fluent ``live.join(...)`` is another
+    operator, RxPY's.
 
     Args:
         other: The other stream.
@@ -63,7 +65,8 @@ def join(
     Raises:
         TypeError: ``on`` is no name and no pair of names, or ``into`` no function; as an error of the stream, a value
             is no list of rows.
-        ValueError: ``how`` is another one.
+        ValueError: ``how`` is another one; as an error of the stream, rows of one side have come and none has had its
+            field. Where a field is there now and then only, give it as ``None`` otherwise.
 
     >>> import reactivex
     >>> from lunora_rx import operators as lops
@@ -80,14 +83,41 @@ def join(
     shared = here if here == there else None
     make = into or (lambda left, right: _merged(left, right, shared))
 
-    def joined(both: tuple[Any, Any]) -> list[Any]:
-        matches = _by_field(rows_of("join", both[1]), there)
-        nobody: list[Any] = [None] if how == "left" else []
-        return [
-            make(left, right) for left in rows_of("join", both[0]) for right in matches.get(_key(left, here), nobody)
-        ]
+    nobody: list[Any] = [None] if how == "left" else []
 
-    return lambda source: source.pipe(ops.combine_latest(other)).map(joined)
+    def start(_: object) -> Step[tuple[Any, Any], list[Any]]:
+        sides = _Side("this stream", here), _Side("the other stream", there)
+
+        def joined(both: tuple[Any, Any]) -> list[Any]:
+            lefts, rights = (side.rows_of(value) for side, value in zip(sides, both, strict=True))
+            matches = _by_field(rights, there)
+            return [make(left, right) for left in lefts for right in matches.get(_key(left, here), nobody)]
+
+        return joined
+
+    return lambda source: stepped(source.pipe(ops.combine_latest(other)), start)
+
+
+class _Side:
+    """One of the two streams of a join; knows whether its field was ever seen."""
+
+    def __init__(self, name: str, field: str) -> None:
+        self._name = name
+        self._field = field
+        self._is_known = False
+
+    def rows_of(self, value: Any) -> Sequence[Any]:
+        rows = rows_of("join", value)
+        if self._is_known or not rows:
+            return rows
+        self._is_known = any(self._field in fields_of("join", row) for row in rows)
+        if self._is_known:
+            return rows
+        fields = dict.fromkeys(name for row in rows for name in row)
+        raise ValueError(
+            f"join(): no row of {self._name} has the field {self._field!r}; the fields are"
+            f" {', '.join(map(repr, fields))}; one that is there now and then is to be None otherwise"
+        )
 
 
 def _pair(on: Any) -> tuple[str, str]:
@@ -105,9 +135,7 @@ def _by_field(rows: Sequence[Any], field: str) -> dict[Any, list[Any]]:
 
 
 def _key(row: Any, field: str) -> Any:
-    if not isinstance(row, Mapping):
-        raise TypeError(f"join(): a row is an object with fields, not a value of type {type(row).__name__}")
-    key = row.get(field)
+    key = fields_of("join", row).get(field)
     try:
         hash(key)
     except TypeError:

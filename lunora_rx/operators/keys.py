@@ -1,8 +1,9 @@
-"""What the operators take for rows, and what tells one row from another."""
+"""What the operators take for rows and for numbers, and what tells one row from another."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from numbers import Real
 from operator import itemgetter
 from typing import Any, TypeAlias, TypeVar
 
@@ -26,7 +27,7 @@ class RowKey:
 
     def __init__(self, operator: str, key: Key[Any]) -> None:
         if not isinstance(key, str) and not callable(key):
-            raise TypeError(f"{operator}(): key is the name of a field or a function of a row, not {_kind(key)}")
+            raise TypeError(f"{operator}(): key is the name of a field or a function of a row, not {kind_of(key)}")
         self._operator = operator
         self._key = key
         self._read: Callable[[Any], Hashable] = itemgetter(key) if isinstance(key, str) else key
@@ -70,13 +71,13 @@ class RowKey:
     def _refusal(self, row: Any) -> ValueError:
         if isinstance(row, Mapping):
             return ValueError(f"{self}: a row has no such key; its fields are {', '.join(map(repr, row))}")
-        return ValueError(f"{self}: a row is an object with fields, not {_kind(row)}")
+        return ValueError(f"{self}: a row is an object with fields, not {kind_of(row)}")
 
     def _hashable(self, key: Hashable) -> Hashable:
         try:
             hash(key)
         except TypeError:
-            raise ValueError(f"{self}: a key is a value such as a text or a number, not {_kind(key)}") from None
+            raise ValueError(f"{self}: a key is a value such as a text or a number, not {kind_of(key)}") from None
         return key
 
     def _first_double(self, rows: Sequence[Any]) -> Hashable:
@@ -93,8 +94,34 @@ def rows_of(operator: str, value: Any) -> Sequence[Any]:
     rows = value.get("page") if isinstance(value, dict) else value
     if isinstance(rows, list | tuple):
         return rows
-    raise TypeError(f"{operator}() takes lists of rows, or objects whose 'page' is a list, not {_kind(value)}")
+    raise TypeError(f"{operator}() takes lists of rows, or objects whose 'page' is a list, not {kind_of(value)}")
 
 
-def _kind(value: object) -> str:
+def fields_of(operator: str, row: Any) -> Mapping[str, Any]:
+    """Return a row that has fields.
+
+    Raises:
+        TypeError: It has none.
+    """
+    if isinstance(row, Mapping):
+        return row
+    raise TypeError(f"{operator}(): a row is an object with fields, not {kind_of(row)}")
+
+
+def check_number(operator: str, value: Any) -> None:
+    """Check a value that is measured.
+
+    Raises:
+        TypeError: It is no number.
+    """
+    if isinstance(value, Real):
+        return
+    what, how = ("the rows", "len") if isinstance(value, list | tuple) else ("each value", "lambda value: ...")
+    raise TypeError(
+        f"{operator}() takes numbers, not {kind_of(value)}; map {what} to a number first, such as .map({how})"
+    )
+
+
+def kind_of(value: object) -> str:
+    """Return what a value is, for a message."""
     return "None" if value is None else f"a value of type {type(value).__name__}"

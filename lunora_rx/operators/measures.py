@@ -7,10 +7,9 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from reactivex import Observable, abc
-from reactivex import operators as ops
 
+from lunora_rx.operators.keys import check_number
 from lunora_rx.operators.stepping import Step, check_seconds, clock_of, stepped
-from lunora_rx.protocol.values import UNDEFINED, Undefined
 
 T = TypeVar("T")
 
@@ -75,7 +74,8 @@ def ewma(
             asyncio loop's.
 
     Raises:
-        TypeError: Not exactly one of ``alpha`` and ``half_life`` is given, or it is no number.
+        TypeError: Not exactly one of ``alpha`` and ``half_life`` is given, or it is no number; as an error of the
+            stream, a value is no number.
         ValueError: It is out of range.
         RuntimeError: As an error of the stream, ``half_life`` is given and there is no scheduler.
 
@@ -96,47 +96,7 @@ def ewma(
     if not 0 < alpha <= 1:
         raise ValueError(f"ewma(): alpha is above 0 and up to 1, not {alpha!r}")
     weight = alpha
-    return ops.scan(lambda mean, number: mean + weight * (number - mean))
-
-
-def rate(
-    seconds: float | None = None, *, scheduler: abc.SchedulerBase | None = None
-) -> Callable[[Observable[float]], Observable[float]]:
-    """Tell how fast a number grows, per second: its change over a moving window.
-
-    ::
-
-        numbers  0----10----30----30----|    one every 5 seconds
-        rate()   -----2-----4-----0-----|
-        rate(10) -----2-----3-----2-----|
-
-    Nothing is told of the first number alone. Of numbers at the same instant the last one counts. It is told anew with
-    each number; an idle stream is silent. To count events, number them: ``ops.scan(lambda count, _: count + 1, 0)``.
-
-    Args:
-        seconds: The length of the window: the change since the latest number that is at least so old, or since the
-            first one; ``None`` for the change since the number before.
-        scheduler: What the time is told by; else that of ``subscribe``, else the running asyncio loop's.
-
-    Raises:
-        TypeError: ``seconds`` is no number.
-        ValueError: It is not positive.
-        RuntimeError: As an error of the stream, there is no scheduler.
-
-    >>> import reactivex
-    >>> from reactivex.scheduler import VirtualTimeScheduler
-    >>> from lunora_rx import operators as lops
-    >>> clock = VirtualTimeScheduler()
-    >>> counts = reactivex.interval(5.0).map(lambda n: 10 * n).pipe(reactivex.operators.take(3))
-    >>> _ = counts.pipe(lops.rate()).subscribe(print, scheduler=clock)
-    >>> clock.start()
-    2.0
-    2.0
-    """
-    if seconds is not None:
-        check_seconds("rate", "seconds", seconds)
-    window = seconds or 0.0
-    return lambda source: stepped(source, lambda given: _growth(window, clock_of("rate", scheduler, given)))
+    return lambda source: stepped(source, lambda _: _averaging(weight))
 
 
 def _last(n: int | None) -> Step[T, list[T]]:
@@ -161,31 +121,28 @@ def _lately(n: int | None, seconds: float, now: Callable[[], float]) -> Step[T, 
     return step
 
 
+def _averaging(weight: float) -> Step[float, float]:
+    mean: float | None = None
+
+    def step(number: float) -> float:
+        nonlocal mean
+        check_number("ewma", number)
+        mean = new = number if mean is None else mean + weight * (number - mean)
+        return new
+
+    return step
+
+
 def _fading(half_life: float, now: Callable[[], float]) -> Step[float, float]:
     mean: float | None = None
     told_at = 0.0
 
     def step(number: float) -> float:
         nonlocal mean, told_at
+        check_number("ewma", number)
         before, told_at = told_at, now()
         new = number if mean is None else mean + (1 - 0.5 ** ((told_at - before) / half_life)) * (number - mean)
         mean = new
         return new
-
-    return step
-
-
-def _growth(window: float, now: Callable[[], float]) -> Step[float, float]:
-    past: deque[tuple[float, float]] = deque()
-
-    def step(number: float) -> float | Undefined:
-        at = now()
-        if past and past[-1][0] >= at:
-            past.pop()
-        past.append((at, number))
-        while len(past) > 2 and past[1][0] <= at - window:
-            past.popleft()
-        (first_at, first), (last_at, last) = past[0], past[-1]
-        return (last - first) / (last_at - first_at) if last_at > first_at else UNDEFINED
 
     return step

@@ -4,22 +4,61 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from reactivex import Observable, abc
 from reactivex.disposable import SerialDisposable, SingleAssignmentDisposable
 
 from lunora_rx.core.backoff import Backoff, Ramp, next_delay
-from lunora_rx.errors import ClientClosedError, LunoraError
+from lunora_rx.errors import LunoraError, TransportError
 from lunora_rx.operators.stepping import scheduler_of
 
 T = TypeVar("T")
+
+_PASSING: Final = frozenset(
+    {
+        "OFFLINE_QUEUE_OVERFLOW",
+        "RATE_LIMITED",
+        "REPLICA_NOT_READY",
+        "REPLICA_READ_ONLY",
+        "SHARD_ERROR",
+        "SHARD_UNAVAILABLE",
+        "STREAM_DISCONNECTED",
+        "STREAM_INTERRUPTED",
+        "STREAM_QUEUE_OVERFLOW",
+        "SUBSCRIPTION_CANCELLED",
+        "SUBSCRIPTION_PERSIST_FAILED",
+        "TOKEN_EXPIRED",
+        "TOO_MANY_REQUESTS",
+    }
+)
+"""The codes after which trying again helps, by ``docs/protocol.md``, section "Error codes"; and an expired token, in
+whose place the client puts a new one by itself."""
+
+_MISTAKES: Final = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    NameError,
+    NotImplementedError,
+    TypeError,
+    ValueError,
+)
+
+
+def may_pass(error: Exception) -> bool:
+    """Tell whether trying again may help after an error, all else being as it was."""
+    if not isinstance(error, LunoraError):
+        return not isinstance(error, _MISTAKES)
+    is_unanswered = isinstance(error, TransportError) and error.code is None
+    return error.transient or is_unanswered or error.retry_after is not None or error.code in _PASSING
 
 
 def retry_backoff(
     backoff: Backoff = Backoff(),  # noqa: B008 it is frozen
     *,
-    retry_if: Callable[[Exception], bool] = lambda error: not isinstance(error, ClientClosedError),
+    retry_if: Callable[[Exception], bool] = may_pass,
     scheduler: abc.SchedulerBase | None = None,
 ) -> Callable[[Observable[T]], Observable[T]]:
     """Subscribe anew after an error, with a delay that grows from one failure to the next.
@@ -35,10 +74,16 @@ def retry_backoff(
     made: one that is replayed while it is made proves nothing. An error that bears a ``retry_after`` is given that
     long at least. A live query shows its latest value again with each subscription.
 
+    What trying again cannot mend ends the stream at once: a function that does not exist, arguments that are refused,
+    a credential that is, a handler that failed, a mistake in the code before. ``retry_if`` may say otherwise:
+    ``lambda error: not isinstance(error, ClientClosedError)`` goes on after all of these.
+
     Args:
         backoff: How long to wait.
-        retry_if: Which errors to try again after; the others end the stream. By default all but
-            ``ClientClosedError``.
+        retry_if: Which errors to try again after; the others end the stream. By default a ``LunoraError`` that is
+            ``transient``, bears a ``retry_after``, or has a code of ``docs/protocol.md``, section "Error codes", that
+            passes by itself; and every other exception that speaks of no mistake in the code, as ``OSError`` does not
+            and ``TypeError``, ``ValueError`` and ``LookupError`` do.
         scheduler: Where it waits; else that of ``subscribe``, else the running asyncio loop's.
 
     Raises:

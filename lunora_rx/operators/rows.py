@@ -7,7 +7,7 @@ from typing import Any, TypeVar, overload
 
 from reactivex import Observable
 
-from lunora_rx.operators.keys import Key, RowKey, rows_of
+from lunora_rx.operators.keys import Key, RowKey, fields_of, kind_of, rows_of
 
 T = TypeVar("T")
 K = TypeVar("K", bound=Hashable)
@@ -55,7 +55,8 @@ def select(*fields: str) -> Callable[[Observable[Sequence[Mapping[str, Any]]]], 
         select("n")  --[{n:1}]-------[{}]------|
 
     Raises:
-        TypeError: There are no fields, or one is not a text; as an error of the stream, a value is no list of rows.
+        TypeError: There are no fields, or one is not a text; as an error of the stream, a value is no list of rows, or
+            a row has no fields.
 
     >>> import reactivex
     >>> from lunora_rx import operators as lops
@@ -66,7 +67,8 @@ def select(*fields: str) -> Callable[[Observable[Sequence[Mapping[str, Any]]]], 
         raise TypeError("select() takes the names of the fields to keep, at least one")
 
     def keep(value: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        return [{field: row[field] for field in fields if field in row} for row in rows_of("select", value)]
+        rows = (fields_of("select", row) for row in rows_of("select", value))
+        return [{field: row[field] for field in fields if field in row} for row in rows]
 
     return lambda source: source.map(keep)
 
@@ -80,7 +82,8 @@ def where(predicate: Callable[[T], bool]) -> Callable[[Observable[Sequence[T]]],
         where(even)  --[2]-------[4]-----[]---|
 
     Raises:
-        TypeError: ``predicate`` is no function; as an error of the stream, a value is no list of rows.
+        TypeError: ``predicate`` is no function; as an error of the stream, a value is no list of rows, or
+            ``predicate`` fails on a row that has no fields. What it raises otherwise is the error of the stream.
 
     >>> import reactivex
     >>> from lunora_rx import operators as lops
@@ -90,4 +93,22 @@ def where(predicate: Callable[[T], bool]) -> Callable[[Observable[Sequence[T]]],
     """
     if not callable(predicate):
         raise TypeError(f"where() takes a function of a row, not {type(predicate).__name__}")
-    return lambda source: source.map(lambda value: [row for row in rows_of("where", value) if predicate(row)])
+    return lambda source: source.map(lambda value: _kept(predicate, rows_of("where", value)))
+
+
+def _kept(predicate: Callable[[T], bool], rows: Sequence[T]) -> list[T]:
+    kept = []
+    for row in rows:
+        try:
+            is_kept = predicate(row)
+        except Exception as error:
+            if isinstance(row, Mapping):
+                raise
+            # Rows may be of any type, but most predicates ask for a field.
+            raise TypeError(
+                f"where(): the predicate raised {type(error).__name__} for a row that is no object with fields,"
+                f" but {kind_of(row)}: {error}"
+            ) from error
+        if is_kept:
+            kept.append(row)
+    return kept

@@ -11,6 +11,7 @@ from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 
 from lunora_rx.core.snapshot import Snapshot
+from lunora_rx.operators.keys import kind_of
 from lunora_rx.operators.stepping import Step, stepped
 from lunora_rx.protocol.values import UNDEFINED, Undefined
 
@@ -33,6 +34,9 @@ def unwrap() -> Callable[[Observable[Snapshot[T]]], Observable[T]]:
 
     A snapshot without a value, or with the value of the one before, tells nothing. Errors of the query are in the
     snapshots, and so none of this stream.
+
+    Raises:
+        TypeError: As an error of the stream, a value is no snapshot.
 
     >>> import reactivex
     >>> from lunora_rx import Snapshot, SnapshotStatus, operators as lops
@@ -83,6 +87,11 @@ def _news() -> Step[Snapshot[T], T]:
 
     def step(snapshot: Snapshot[T]) -> T | Undefined:
         nonlocal shown
+        if not isinstance(snapshot, Snapshot):
+            raise TypeError(
+                f"unwrap() takes snapshots, not {kind_of(snapshot)}; put it behind live.snapshots, the values of live"
+                " itself need no unwrapping"
+            )
         before, shown = shown, snapshot.value
         return UNDEFINED if shown is before else shown
 

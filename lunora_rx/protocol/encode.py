@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from lunora_rx.protocol.key_text import stable_key_of_tree
-from lunora_rx.protocol.refusal import MAX_DEPTH, Refusal, field_step, one_deeper, refused, too_deep
+from lunora_rx.protocol.refusal import MAX_DEPTH, Refusal, field_step, no_wire_form, one_deeper, refused, too_deep
 from lunora_rx.protocol.tags import (
     BIGINT_CHARACTERS,
     ELEMENT_SIZES,
@@ -205,7 +205,9 @@ def _encode_typed_bytes(value: WireBytes, depth: int, rule: _TextRule) -> list[A
 
 def _encode_datetime(value: datetime, depth: int, rule: _TextRule) -> list[Any]:
     if value.tzinfo is None or value.utcoffset() is None:
-        raise refused("a datetime must have a time zone", value)
+        if value != value:  # pandas.NaT is a datetime that is none
+            raise no_wire_form(value)
+        raise no_wire_form(value, "a datetime must have a time zone")
     microseconds = (value - EPOCH) // _MICROSECOND
     magnitude = abs(microseconds) // 1000
     return _date_tree(magnitude if microseconds >= 0 else -magnitude, depth)
@@ -278,7 +280,7 @@ def _encoder_of_subclass(value: object) -> Callable[[Any, int, _TextRule], Any]:
     for base, encoder in _ENCODERS.items():
         if issubclass(type(value), base):
             return encoder
-    raise refused("this type has no wire form", value)
+    raise no_wire_form(value)
 
 
 def _refuse_lone_surrogates(text: str) -> None:

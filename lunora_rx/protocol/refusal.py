@@ -11,8 +11,9 @@ from json import dumps as _quote
 from typing import Final
 
 from lunora_rx.errors import CodecError
+from lunora_rx.protocol.conversions import conversion_of, kind_of
 
-__all__ = ["MAX_DEPTH", "Refusal", "field_step", "one_deeper", "refused", "too_deep"]
+__all__ = ["MAX_DEPTH", "Refusal", "field_step", "no_wire_form", "one_deeper", "refused", "too_deep"]
 
 MAX_DEPTH: Final = 64
 """How many containers a value may be inside of."""
@@ -35,7 +36,15 @@ class Refusal(Exception):
 
 def refused(reason: str, value: object) -> Refusal:
     """Return the refusal of a value, which is named by its type alone."""
-    return Refusal(f"{reason}, got {type(value).__name__}")
+    return Refusal(f"{reason}, got {kind_of(value)}")
+
+
+def no_wire_form(value: object, reason: str = "this type has no wire form") -> Refusal:
+    """Return the refusal of a value because of its type, with what to convert it to, where that is known."""
+    refusal, conversion = refused(reason, value), conversion_of(value)
+    if conversion is not None:
+        refusal.reason += f"; {conversion}"
+    return refusal
 
 
 def too_deep(*steps: str | int) -> Refusal:

@@ -88,7 +88,7 @@ class Import(Call[ImportProgress]):
         limit: How many chunks may wait in the offline queue.
 
     Raises:
-        TypeError: ``rows`` are no rows.
+        TypeError: ``rows`` are no rows: a data frame, or, without ``to_args``, an open file or a list of texts.
     """
 
     def __init__(
@@ -106,6 +106,8 @@ class Import(Call[ImportProgress]):
         super().__init__(f"import {import_id!r}", report, lambda: False)
         self.import_id = import_id
         self._rows = _iterator(rows)
+        if to_args is None:
+            _refuse_lines(rows)
         self._send = send
         self._spawn = spawn
         self._size = chunk_size
@@ -329,11 +331,37 @@ class Import(Call[ImportProgress]):
         return handle
 
 
+def _refuse_lines(rows: Any) -> None:
+    # Lines are rows for who makes arguments of them, and for nobody else.
+    if hasattr(rows, "readline"):
+        raise TypeError(
+            f"rows is an iterable of rows, not an open file ({type(rows).__name__}), whose lines are texts; read rows"
+            " from it first, such as with csv.DictReader(file), or give to_args, which makes them of lines"
+        )
+    if isinstance(rows, list | tuple) and rows and isinstance(rows[0], str | bytes):
+        raise TypeError(_no_row(rows[0]))
+
+
+def _no_row(line: object) -> str:
+    return (
+        f"a row is an object with fields, not a text ({type(line).__name__}); make rows first, such as with"
+        " csv.DictReader(lines) or map(json.loads, lines), or give to_args, which makes them of lines"
+    )
+
+
+def _records_of(frame: Any) -> str:
+    if hasattr(frame, "to_dicts"):
+        return "df.to_dicts()"
+    return 'df.to_dict("records")'
+
+
 def _iterator(rows: Any) -> Iterator[Any] | AsyncIterator[Any]:
     kind = type(rows).__name__
     # A frame iterates over the names of its columns, a mapping over its keys: neither is what was meant.
-    if isinstance(rows, str | bytes | bytearray | Mapping) or hasattr(rows, "to_dict"):
-        raise TypeError(f"rows is an iterable of rows, not {kind}; of a data frame pass the records")
+    if isinstance(rows, str | bytes | bytearray | Mapping):
+        raise TypeError(f"rows is an iterable of rows, not {kind}")
+    if hasattr(rows, "to_dict"):
+        raise TypeError(f"rows is an iterable of rows, not {kind}; of a data frame pass {_records_of(rows)}")
     if isinstance(rows, Iterable):
         return iter(rows)
     if isinstance(rows, AsyncIterable):
@@ -342,6 +370,9 @@ def _iterator(rows: Any) -> Iterator[Any] | AsyncIterator[Any]:
 
 
 def _as_rows(rows: list[Any]) -> Mapping[str, Any]:
+    line = next((row for row in rows if isinstance(row, str | bytes)), None)
+    if line is not None:
+        raise LunoraError(_no_row(line))
     return {"rows": rows}
 
 

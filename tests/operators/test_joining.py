@@ -96,6 +96,31 @@ def test_join_with_a_wrong_argument_says_so_at_once(options, error):
         lops.join(never(), **options)
 
 
+@pytest.mark.parametrize("how", ["inner", "left"])
+@pytest.mark.parametrize(
+    ("on", "message"),
+    [
+        (("bye", "_id"), "join(): no row of this stream has the field 'bye'; the fields are '_id', 'by'; one that"),
+        (("by", "id"), "join(): no row of the other stream has the field 'id'; the fields are '_id', 'name'; one that"),
+    ],
+)
+def test_join_on_a_field_that_no_row_has_fails(on, message, how):
+    """A mistyped name is not taken for rows that agree with none."""
+    rows, (error,) = joined([{"_id": "m", "by": "u"}], USERS, on=on, how=how)
+    assert (rows, error.startswith(message)) == (None, True)
+
+
+def test_join_on_a_field_that_rows_had_goes_on():
+    """Once it was seen it is no mistake; a list without rows says nothing."""
+    left, seen = Counted([]), Recorder()
+    left.pipe(lops.join(of(USERS), on=("by", "_id"), how="left")).subscribe(seen)
+    left.emit([message("m", "u")], [{"_id": "n"}], [])
+    assert ([len(rows) for rows in seen.values], seen.errors) == ([0, 1, 1, 0], [])
+    seen = Recorder()
+    Counted([{"_id": "n", "by": None}]).pipe(lops.join(of(USERS), on=("by", "_id"))).subscribe(seen)
+    assert (seen.values, seen.errors) == ([[]], [])
+
+
 @pytest.mark.parametrize(
     ("left", "message"),
     [([5], "a row is an object with fields, not a value of type int"), ([{"_id": []}], "'_id' is a text or a number")],

@@ -54,22 +54,6 @@ def test_ewma_by_half_life_weighs_by_the_time_between():
     assert told == [(5, 0), (15, 4), (35, 7), (35, 7)]
 
 
-def test_rate_between_two_numbers():
-    """Per second, whatever lies between them."""
-    assert timed(lops.rate(), (0, 0), (5, 10), (7, 10), (9, 0)) == [(5, 2), (7, 0), (9, -5)]
-
-
-def test_rate_over_a_window():
-    """Since the latest number that is at least so old, or the first one."""
-    told = timed(lops.rate(10), (0, 0), (5, 10), (10, 30), (15, 30), (30, 30), (35, 60))
-    assert told == [(5, 2), (10, 3), (15, 2), (30, 0), (35, 1.5)]
-
-
-def test_rate_of_numbers_at_one_instant_takes_the_last():
-    """Nothing is divided by no time."""
-    assert timed(lops.rate(), (1, 0), (1, 4), (3, 10), (3, 20)) == [(3, 3), (3, 8)]
-
-
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
@@ -82,10 +66,21 @@ def test_rate_of_numbers_at_one_instant_takes_the_last():
         (lambda: lops.ewma(1.5), ValueError, "above 0 and up to 1"),
         (lambda: lops.ewma("a"), TypeError, "alpha is a number, not str"),
         (lambda: lops.ewma(half_life=0), ValueError, "half_life is more than 0 seconds"),
-        (lambda: lops.rate(float("inf")), ValueError, "seconds is more than 0"),
     ],
 )
 def test_measure_with_a_wrong_argument_says_so_at_once(make, error, message):
     """Which one, and what was expected."""
     with pytest.raises(error, match=message):
         make()
+
+
+@pytest.mark.parametrize("operator", [lops.ewma(0.5), lops.ewma(half_life=5)])
+def test_ewma_of_no_number_fails_at_the_first(operator):
+    """It names itself, and says what to do."""
+    clock, source, seen = Clock(), Counted(), Recorder()
+    source.pipe(operator).subscribe(seen, scheduler=clock)
+    source.emit([1, 2], 5)
+    assert [str(error) for error in seen.errors] == [
+        "ewma() takes numbers, not a value of type list; map the rows to a number first, such as .map(len)"
+    ]
+    assert (seen.values, source.watching) == ([], 0)

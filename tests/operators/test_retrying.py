@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 from reactivex import defer, throw
 
-from lunora_rx import Backoff, ClientClosedError, ServerError
+from lunora_rx import Backoff, ClientClosedError, ServerError, StreamError, TransportError
 from lunora_rx import operators as lops
+from lunora_rx.operators.retrying import may_pass
 from tests.operators.sources import Clock, Counted, Timed
 from tests.support import Recorder, until
 
@@ -70,6 +74,56 @@ def test_retry_backoff_heeds_what_the_server_asks_for(clock):
     assert source.watching == 1
 
 
+def test_retry_backoff_tries_again_after_codes_that_pass():
+    """As the page of the protocol says, code by code; where it depends on more, the error's own ``transient`` tells."""
+    page = (Path(__file__).parents[2] / "docs/protocol.md").read_text(encoding="utf-8")
+    tables = page.partition("\n### Codes made by the client\n")[2].partition("\n## ")[0]
+    rows = [[cell.strip() for cell in line.split("|")] for line in tables.splitlines() if line.startswith("| `")]
+    helps = {code: row[-2] for row in rows for code in re.findall(r"`([A-Z_]{4,})`", row[1])}
+    retried = {code for code in helps if may_pass(ServerError("no", code=code))}
+    told = {code for code, retry in helps.items() if re.match("yes|by itself", retry)}
+    assert retried == told - {"STREAM_BACKPRESSURE", "HTTP_STREAM_INTERRUPTED", "HTTP_STREAM_TRANSPORT"} | {
+        "TOKEN_EXPIRED"
+    }
+    assert len(told) > 10
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError("busy"),
+        ServerError("no", code="BUSY", retry_after=1),
+        StreamError("cut off", code="HTTP_STREAM_INTERRUPTED", transient=True),
+        TransportError("gone"),
+    ],
+)
+def test_retry_backoff_tries_again_after_what_may_pass(clock, error):
+    """The network, and whatever says so itself."""
+    source = Counted()
+    source.pipe(lops.retry_backoff(DOUBLING)).subscribe(scheduler=clock)
+    source.fail(error)
+    clock.advance_by(1)
+    assert source.subscriptions == 2
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ServerError("there is no function 'a:c'", code="NOT_FOUND"),
+        ServerError("sign in", code="UNAUTHORIZED"),
+        TransportError("too large", code="FRAME_TOO_LARGE"),
+        TypeError("rate() takes numbers"),
+        KeyError("n"),
+    ],
+)
+def test_retry_backoff_ends_at_once_by_what_stays(clock, error):
+    """A mistyped name is no outage."""
+    source, seen = Counted(), Recorder()
+    source.pipe(lops.retry_backoff(DOUBLING)).subscribe(seen, scheduler=clock)
+    source.fail(error)
+    assert (seen.errors, clock.waiting) == ([error], 0)
+
+
 @pytest.mark.parametrize(
     ("options", "error"),
     [({}, ClientClosedError("closed")), ({"retry_if": lambda error: "no" not in str(error)}, OSError("no"))],
@@ -113,7 +167,7 @@ async def test_retry_backoff_attaches_to_a_live_query_anew(server, client):
     client.live("a:b").pipe(lops.retry_backoff(Backoff(0.001, 0.002))).subscribe(seen)
     socket, sub = await server.subscribed()
     await socket.push("data", id=sub, data=[1])
-    await socket.push("error", id=sub, error={"code": "BUSY", "message": "later"})
+    await socket.push("error", id=sub, error={"code": "SHARD_UNAVAILABLE", "message": "later"})
     await socket.expect("unsubscribe")
     sub = await socket.subscription()
     await socket.push("data", id=sub, data=[2])

@@ -80,6 +80,23 @@ def test_operator_of_rows_given_something_else_fails(operator):
     assert "() takes lists of rows, or objects whose 'page' is a list, not a value of type dict" in error
 
 
+@pytest.mark.parametrize("rows", [["text"], [A, "text"], [5], [None]])
+def test_select_of_rows_without_fields_fails(rows):
+    """A text that contains the name of a field has no such field."""
+    values, (error,) = through(lops.select("tex"), rows)
+    assert (values, error.startswith("select(): a row is an object with fields, not ")) == ([], True)
+
+
+def test_where_whose_predicate_fails_on_a_row_without_fields_says_so():
+    """Rows of any type are taken, if the predicate takes them."""
+    values, (error,) = through(lops.where(lambda row: row["n"] > 1), [A, "text"])
+    assert values == []
+    assert error.startswith(
+        "where(): the predicate raised TypeError for a row that is no object with fields, but a value of type str: "
+    )
+    assert through(lops.where(lambda n: n > 1), [1, 2]) == ([[2]], [])
+
+
 def test_fluent_methods_and_pipe_mix():
     """What an operator returns is an Observable like any other."""
     seen = Recorder()

@@ -22,6 +22,15 @@ def test_unwrap_tells_each_value_once():
     assert seen.values == [value, value, None]
 
 
+def test_unwrap_of_what_is_no_snapshot_fails():
+    """Values of a live query are not wrapped."""
+    seen = Recorder()
+    of([1], Snapshot(value=1)).pipe(lops.unwrap()).subscribe(seen)
+    (error,) = seen.errors
+    assert str(error).startswith("unwrap() takes snapshots, not a value of type list; put it behind live.snapshots")
+    assert seen.values == []
+
+
 async def test_unwrap_of_a_live_query_goes_on_after_an_error(server, client):
     """As its resilient values do."""
     live, seen, resilient = client.live("a:b"), Recorder(), Recorder()

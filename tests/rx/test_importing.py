@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import io
 from contextlib import asynccontextmanager
 
 import pytest
@@ -414,8 +415,35 @@ async def test_import_of_a_data_frame_says_what_to_pass(client):
         def to_dict(self, orient):
             return [dict(self)]
 
-    with pytest.raises(TypeError, match="not DataFrame; of a data frame pass the records"):
+    with pytest.raises(TypeError, match=r'not DataFrame; of a data frame pass df.to_dict\("records"\)'):
         import_rows(client, DataFrame(["n"]))
+
+
+LINES = ["n,m\n", "1,2\n"]
+
+
+@pytest.mark.parametrize("rows", [io.StringIO("".join(LINES)), io.BytesIO(b"n\n1\n"), LINES, (b"n", b"1")], ids=repr)
+async def test_import_of_lines_is_refused_at_once(client, rows):
+    """They are no rows before somebody reads them as such."""
+    with pytest.raises(TypeError, match=r"not (an open file|a text) \(.*csv\.DictReader\("):
+        import_rows(client, rows)
+
+
+@pytest.mark.parametrize("make", [iter, aiterated])
+async def test_import_of_a_generator_of_lines_ends_before_it_sends_them(server, client, make):
+    """The rows before may have been imported."""
+    with pytest.raises(LunoraError, match=r"stopped at chunk 0, 0 rows imported: a row is .*, not a text \(str\)"):
+        await import_rows(client, make(LINES))
+    assert server.waiting_calls == 0
+
+
+async def test_import_of_a_file_whose_lines_are_made_rows(server, client):
+    """By ``to_args``, which may take what it likes."""
+    started = import_rows(
+        client, io.StringIO("1\n2\n"), to_args=lambda lines: {"rows": [{"n": int(line)} for line in lines]}
+    )
+    assert await answered(server) == ("i:0", [1, 2])
+    assert (await started).imported == 2
 
 
 @pytest.mark.parametrize("is_async", [False, True])
