@@ -193,6 +193,10 @@ class Phases(Observable[Phase]):
         """The phase that the mutation is in."""
         return self._untold[-1] if self._untold else self._past[-1]
 
+    def has_entered(self, phase: Phase) -> bool:
+        """Tell whether the mutation is or was in a phase."""
+        return phase in self._past or phase in self._untold
+
     def enter(self, phase: Phase) -> None:
         """Note the next phase."""
         self._untold.append(phase)

@@ -138,8 +138,8 @@ class Mutations:
     def close(self) -> None:
         """Fail what has no verdict; that is no verdict either."""
         mutations, self._open = self._open, {}
-        # What waits on the disk is carried out by the next process; nobody else will tell of the rest.
-        lost = [each for each in mutations.values() if not (self._is_durable and each.phases.latest is Phase.QUEUED)]
+        # What is on the disk is carried out by the next process; nobody else will tell of the rest.
+        lost = [each for each in mutations.values() if not (self._is_durable and self._is_stored(each))]
         if lost:
             message = (
                 "the client was closed with %d writes under way, which may still be carried out or not, such as %r"
@@ -150,6 +150,10 @@ class Mutations:
         self.pending.complete()
         self.settled.complete()
         self.progress.complete()
+
+    def _is_stored(self, mutation: Mutation[Any]) -> bool:
+        phases = mutation.phases
+        return phases.has_entered(Phase.QUEUED) or not phases.has_entered(Phase.SENT)
 
     def _withdraw(self, mutation_id: str, cancel: Callable[[str], bool]) -> bool:
         if not cancel(mutation_id):
