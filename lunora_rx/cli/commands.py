@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import runpy
-import sqlite3
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
@@ -12,8 +9,8 @@ from typing import Annotated
 import typer
 
 from lunora_rx import __version__
-from lunora_rx.cli import queue
-from lunora_rx.devserver import App
+from lunora_rx.cli import calling, importing, queue, serving, watching
+from lunora_rx.cli.ending import run_loop
 
 app = typer.Typer(
     name="lunora-rx",
@@ -23,6 +20,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(queue.app, name="queue")
+app.command("call", epilog="""Example: lunora-rx call messages:list '{"channel": "general"}'""")(calling.call)
+app.command("import", epilog="Example: lunora-rx import songs:add songs.csv --chunk-size 1000")(importing.import_)
+app.command("mutate", epilog="""Example: lunora-rx mutate messages:send '{"text": "hi"}'""")(calling.mutate)
+app.command("serve", epilog="Example: lunora-rx serve app.py --port 8787 --storage ./data --reload")(serving.serve)
+app.command("watch", epilog="""Example: lunora-rx watch readings:recent '{"limit": 50}' --sort -at""")(watching.watch)
 
 
 @app.callback(invoke_without_command=True)
@@ -57,22 +59,4 @@ def demo(
     from lunora_rx.cli.demo.run import DemoOptions, run_demo
 
     options = DemoOptions(seconds=seconds, as_json=as_json, alert=alert, svg=svg)
-    raise typer.Exit(asyncio.run(run_demo(options)))
-
-
-@app.command(epilog="Example: lunora-rx serve app.py --port 8787 --storage ./data")
-def serve(
-    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="Python file that defines `app = App()`.")],
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8787,
-    storage: Annotated[Path | None, typer.Option(help="Directory for the tables; in memory without it.")] = None,
-) -> None:
-    """Serve the functions of a file on the embedded server, for development."""
-    served = {id(value): value for value in runpy.run_path(str(file)).values() if isinstance(value, App)}
-    if len(served) != 1:
-        raise typer.BadParameter(f"{file} defines {len(served)} objects of class App, and one is needed")
-    try:
-        next(iter(served.values())).run(port=port, storage=storage)
-    except (OSError, sqlite3.Error) as error:
-        reason = getattr(error, "strerror", None) or error
-        typer.echo(f"cannot serve {file} on port {port}: {reason}", err=True)
-        raise typer.Exit(1) from None
+    raise typer.Exit(run_loop(run_demo(options)))
