@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from lunora_rx import __version__
-from lunora_rx.cli import calling, importing, queue, serving, watching
+from lunora_rx.cli import calling, importing, queue, sending, serving, watching
 from lunora_rx.cli.ending import run_loop
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(queue.app, name="queue")
+queue.app.command("send", epilog="Example: lunora-rx queue ./data send --url http://127.0.0.1:8787")(sending.send)
 app.command("call", epilog="""Example: lunora-rx call messages:list '{"channel": "general"}'""")(calling.call)
 app.command("import", epilog="Example: lunora-rx import songs:add songs.csv --chunk-size 1000")(importing.import_)
 app.command("mutate", epilog="""Example: lunora-rx mutate messages:send '{"text": "hi"}'""")(calling.mutate)

@@ -64,8 +64,7 @@ class Document:
             return
         kind = printable(method.kind)
         raise CommandError(
-            f"{function} is of kind {kind}, and not {' or '.join(kinds)}:"
-            f" use lunora-rx {_COMMANDS[method.kind]}",
+            f"{function} is of kind {kind}, and not {' or '.join(kinds)}: use lunora-rx {_COMMANDS[method.kind]}",
             ExitCode.USAGE,
         )
 

@@ -94,11 +94,15 @@ def import_(
 
 
 async def _follow(importing: Import, total: int, *, as_json: bool) -> None:
+    told: dict[str, Any] = {}
+
     def show(progress: ImportProgress) -> None:
         waits = f"{progress.queued:,} rows wait for the connection" if progress.queued else ""
         bar.update(task, completed=progress.imported, note=waits)
-        if as_json:
-            write_line(_tree(importing.import_id, progress))
+        tree = _tree(importing.import_id, progress)
+        if as_json and tree != told:
+            told.update(tree)
+            write_line(tree)
 
     with progress_bar("rows") as bar:
         task = bar.add_task("importing", total=total, note="")

@@ -11,7 +11,9 @@ import typer
 
 from lunora_rx.arguments import check_header_text
 from lunora_rx.client import LunoraClient
+from lunora_rx.core.identity import Identity
 from lunora_rx.protocol.endpoints import check_origin
+from lunora_rx.protocol.values import UNDEFINED
 
 DEFAULT_URL = "http://127.0.0.1:8787"
 
@@ -44,6 +46,10 @@ Token = Annotated[
         help="Token for calls and sockets; in the variable it is in no list of processes.",
     ),
 ]
+Subject = Annotated[
+    str | None,
+    typer.Option("--subject", metavar="ID", help="User whose token it is, where waiting writes say whose they are."),
+]
 Shard = Annotated[str | None, typer.Option("--shard", metavar="KEY", help="Shard key; the default shard without one.")]
 FunctionName = Annotated[str, typer.Argument(metavar="FUNCTION", help="Function, such as messages:list.")]
 ArgsText = Annotated[str, typer.Argument(metavar="ARGS", help="Its arguments, a JSON object.", show_default=False)]
@@ -61,11 +67,19 @@ class Target:
         url: The origin.
         token: Bearer of calls and token of sockets, or ``None``.
         shard: The shard key, or ``None``.
+        subject: The stable id of the user behind the token, or ``None`` if it is not known.
     """
 
     url: str
     token: str | None = field(default=None, repr=False)
     shard: str | None = None
+    subject: str | None = None
+
+    @property
+    def identity(self) -> Identity:
+        """Who the server and the stored writes see; without a token it is known to be nobody."""
+        known = UNDEFINED if self.token and self.subject is None else self.subject
+        return Identity(self.token, known)
 
     def redact(self, text: str) -> str:
         """Return a message without the credential, whoever put it there."""
@@ -74,5 +88,8 @@ class Target:
     @asynccontextmanager
     async def connect(self, **options: Any) -> AsyncIterator[LunoraClient]:
         """Yield a client of the server, closed at the end; options as those of ``LunoraClient``."""
+        subject = self.identity.subject
+        if subject is not UNDEFINED:
+            options["auth_subject"] = subject
         async with LunoraClient(self.url, auth_token=self.token, ws_token=self.token, **options) as client:
             yield client

@@ -14,7 +14,8 @@ from lunora_rx.cli.arguments import parse_args
 from lunora_rx.cli.calling import explained
 from lunora_rx.cli.document import fetch_document
 from lunora_rx.cli.ending import CommandError, ExitCode, run
-from lunora_rx.cli.target import DEFAULT_URL, ArgsText, AsJson, FunctionName, Shard, Target, Token, Url
+from lunora_rx.cli.sending import waiting_writes
+from lunora_rx.cli.target import DEFAULT_URL, ArgsText, AsJson, FunctionName, Shard, Subject, Target, Token, Url
 from lunora_rx.cli.watch.lines import write_lines
 from lunora_rx.client import LunoraClient
 from lunora_rx.core.backoff import Backoff
@@ -54,6 +55,7 @@ def watch(
             "--storage", help="Storage directory: last values show at once, and writes that wait there are sent."
         ),
     ] = None,
+    subject: Subject = None,
     count: Annotated[
         int | None,
         typer.Option("--count", min=1, metavar="N", help="End after so many live values; for lines of JSON."),
@@ -68,7 +70,7 @@ def watch(
     A lost connection comes back by itself: values are dimmed until then.
     Exit code 0 when it is left, 1 if the server refused the query, 2 for wrong usage, 3 if nothing answered.
     """
-    target, is_screen = Target(url, token, shard), not as_json and sys.stdout.isatty() and sys.stderr.isatty()
+    target, is_screen = Target(url, token, shard, subject), not as_json and sys.stdout.isatty() and sys.stderr.isatty()
     if is_screen and find_spec("textual") is None:
         raise typer.BadParameter("the table is drawn with textual: pip install 'lunora-rx[cli]'; or use --json")
     if is_screen and count is not None:
@@ -76,6 +78,8 @@ def watch(
 
     async def main() -> None:
         path, arguments = any_path(function, method="FUNCTION"), parse_args(args)
+        if storage is not None and storage.is_dir():
+            waiting_writes(storage, target.identity)
         document = await fetch_document(target)
         document.check_kind(path, "query")
         async with target.connect(storage=storage, reconnect=_RECONNECT) as client:

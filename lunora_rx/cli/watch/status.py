@@ -86,7 +86,9 @@ def status_line(standing: Standing, table: LiveTable) -> Text:
         parts.append(Text(table.note, style="dim"))
     if standing.snapshot.error is not None:
         parts.append(Text(printable(str(standing.snapshot.error)), style="red"))
-    return Text("  ").join(parts)
+    line = Text("  ").join(parts)
+    line.no_wrap, line.overflow = True, "ellipsis"
+    return line
 
 
 def _rows(table: LiveTable) -> str:
