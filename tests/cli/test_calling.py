@@ -90,7 +90,7 @@ def test_argument_of_a_wrong_type_is_told_with_what_the_function_takes(served):
 @pytest.mark.parametrize(
     ("args", "reason"),
     [
-        ('{"limit": 5 "x": 1}', "line 1, column 13\n  {\"limit\": 5 \"x\": 1}\n              ^"),
+        ('{"limit": 5 "x": 1}', 'line 1, column 13\n  {"limit": 5 "x": 1}\n              ^'),
         ("{limit: 5}", "expecting property name enclosed in double quotes at line 1, column 2"),
         ("[1]", "not a list"),
         ("5", "not a number"),

@@ -28,7 +28,9 @@ def test_document_that_is_none_is_empty(tree):
 
 def test_method_with_unreadable_parts_keeps_what_can_be_read():
     """A later version may say more than is known today."""
-    document = read_document({"methods": [{"name": "a:b", "params": "many"}, {"name": "a:c", "params": [{"schema": 1}]}]})
+    document = read_document(
+        {"methods": [{"name": "a:b", "params": "many"}, {"name": "a:c", "params": [{"schema": 1}]}]}
+    )
     assert document.methods == {"a:b": Method("a:b", "None"), "a:c": Method("a:c", "None")}
     document.check_kind("a:b", "query")
     document.check_kind("x:y", "query")

@@ -19,7 +19,13 @@ def waiting(tmp_path):
     def waiting(*texts, **fields):
         with opened(tmp_path / "data") as queue:
             for text in texts:
-                given = {"identity": None, "shard": "", "function_path": "notes:write", "args": {"text": text}, **fields}
+                given = {
+                    "identity": None,
+                    "shard": "",
+                    "function_path": "notes:write",
+                    "args": {"text": text},
+                    **fields,
+                }
                 queue.append(record(f"id {text}".replace(" ", "-"), **given))
         return tmp_path / "data"
 
