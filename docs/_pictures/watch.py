@@ -6,6 +6,7 @@ import asyncio
 import random
 import sys
 from pathlib import Path
+from typing import Any
 
 from lunora_rx import LunoraClient
 from lunora_rx.cli.watch.screen import View, WatchApp
@@ -18,13 +19,13 @@ app = App()
 
 
 @app.query("sensors:list")
-def sensors(ctx):
+def sensors(ctx: Any) -> list[dict[str, Any]]:
     """All sensors."""
     return ctx.db.table("sensors").collect()
 
 
 @app.mutation("sensors:fill")
-def fill(ctx, count: int):
+def fill(ctx: Any, count: int) -> None:
     """Put sensors up."""
     for n in range(count):
         celsius = round(random.gauss(19, 3), 2)
@@ -32,14 +33,14 @@ def fill(ctx, count: int):
 
 
 @app.mutation("sensors:measure")
-def measure(ctx, count: int):
+def measure(ctx: Any, count: int) -> None:
     """Let some of them measure."""
     for row in random.sample(ctx.db.table("sensors").collect(), count):
         ctx.db.update("sensors", row["_id"], celsius=round(row["celsius"] + random.gauss(0, 0.3), 2))
 
 
-async def draw(path: Path) -> None:
-    """Watch until changes are marked, and save what the screen shows."""
+async def draw() -> str:
+    """Watch until changes are marked, and return what the screen shows."""
     view = View("sensors:list  at http://127.0.0.1:8787", Order("celsius", is_descending=True), "room=attic", "celsius")
     async with app.serve() as url, LunoraClient(url) as client:
         await client.mutation("sensors:fill", {"count": 1200})
@@ -50,10 +51,10 @@ async def draw(path: Path) -> None:
             for _ in range(20):
                 await client.mutation("sensors:measure", {"count": 40})
                 await pilot.pause(0.1)
-            path.write_text(watch.export_screenshot(title="lunora-rx watch sensors:list"), encoding="utf-8")
+            return watch.export_screenshot(title="lunora-rx watch sensors:list")
 
 
 if __name__ == "__main__":
     random.seed(4)
-    default = Path(__file__).parents[1] / "watch.svg"
-    asyncio.run(draw(Path(sys.argv[1]) if sys.argv[1:] else default))
+    path = Path(sys.argv[1]) if sys.argv[1:] else Path(__file__).parents[1] / "watch.svg"
+    path.write_text(asyncio.run(draw()), encoding="utf-8")

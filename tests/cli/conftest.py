@@ -47,7 +47,7 @@ class Served:
         return rows
 
 
-def notes_app() -> App:
+def notes_app() -> App:  # noqa: C901 - a function each
     """An app of notes."""
     app = App()
 

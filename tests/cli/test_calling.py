@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+
 from tests.cli.conftest import TOKEN, words
 
 NOBODY = "http://127.0.0.1:9"

@@ -36,7 +36,7 @@ def test_import_of_json_lines_writes_each_row_once_and_tells_how_far_it_is(serve
 
 
 def test_import_of_csv_reads_numbers_truth_and_nothing(served, write):
-    """Whatever JSON would not take as a number stays text; a byte order mark and line breaks in cells are no trouble."""
+    """What JSON would not take as a number stays text; a byte order mark and line breaks in cells are no trouble."""
     file = write("rows.csv", '\ufeffa,b,c,d,e\r\n1,-2.5,true,,007\r\n2026-11-29,"x\ny",tall,1e3,false\r\n')
     assert served.run("import", "notes:add", file).exit_code == 0
     first, second = [{name: row[name] for name in "abcde"} for row in served.rows]

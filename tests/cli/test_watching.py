@@ -68,10 +68,9 @@ def test_pages_are_watched_as_one_list(served):
 
     @served.app.query("notes:pages")
     def pages(ctx, paginationOpts: dict):
-        page = ctx.db.table("notes").paginate(
+        return ctx.db.table("notes").paginate(
             paginationOpts.get("lower"), paginationOpts["numItems"], upper=paginationOpts.get("upper")
         )
-        return page
 
     for text in "abc":
         served.run("mutate", "notes:write", json.dumps({"text": text}))

@@ -113,13 +113,14 @@ class WatchApp(App[LunoraError]):
         self._spark_label = Static(id="spark-label")
         self._spark_line = Sparkline(summary_function=_mean)
         self._spark_box = Horizontal(self._spark_label, self._spark_line, id="spark")
-        self._filter_box = Input(view.filter, placeholder="text  column=text  column>5", id="filter")
+        self._filter_box = Input(placeholder="text  column=text  column>5", id="filter")
         self._status = Static(id="status")
         self.table.order, self.table.words = view.order, view.filter
 
     def compose(self) -> ComposeResult:
         """Place the parts."""
         yield Static(Text(printable(self._title), no_wrap=True, overflow="ellipsis"), id="title")
+        self._filter_box.value = self.table.words  # an Input takes a value only within a running app
         yield from (self._grid, self._spark_box, self._filter_box, self._status)
         yield Footer()
 

@@ -18,6 +18,7 @@ from lunora_rx.devserver import App, AppError
 
 ROWS = 500
 SIZE = (90, 20)
+_PLAIN = View()
 
 
 class Watched:
@@ -91,7 +92,7 @@ def server_of_sensors():
 
 @asynccontextmanager
 async def watching(
-    function="sensors:list", view=View(), *, page_size=None, clock=lambda: 0.0
+    function="sensors:list", view=_PLAIN, *, page_size=None, clock=lambda: 0.0
 ) -> AsyncIterator[Watched]:
     """Watch a query of five hundred sensors."""
     server = server_of_sensors()
@@ -155,7 +156,7 @@ async def test_sort_key_sorts_up_down_and_not():
         assert screen.text[2].split()[:2] == ["0", "0"]
         await screen.pilot.press("s")
         assert screen.text[2].split()[1] == "499"
-        assert "sorted by celsius ▼" in screen.status
+        await screen.until(lambda: "sorted by celsius ▼" in screen.status)
         await screen.pilot.press("s")
         assert screen.app.table.order is None
         await screen.pilot.click(Grid, offset=(1, 0))
@@ -169,10 +170,19 @@ async def test_filter_holds_while_it_is_typed_and_escape_drops_it():
         assert [screen.app.table.row(key)["n"] for key in screen.app.table.keys] == [497, 499]
         await screen.pilot.press("enter")
         assert screen.app.focused is screen.grid
-        assert "2 of 500 rows" in screen.status
+        await screen.until(lambda: "2 of 500 rows" in screen.status)
         await screen.pilot.press("escape")
         await screen.until(lambda: len(screen.app.table.keys) == ROWS)
         assert not screen.app.query_one(Input).has_class("shown")
+
+
+async def test_view_that_is_asked_for_is_shown_from_the_start():
+    """Order, filter and graph of the command's options."""
+    view = View("", Order("n", is_descending=True), "room=attic", "celsius")
+    async with watched(view=view) as screen:
+        assert screen.text[2].split()[0] == "499"
+        assert screen.app.query_one(Input).value == "room=attic"
+        await screen.until(lambda: any("celsius  250 numbers" in line for line in screen.text))
 
 
 async def test_cursor_moves_through_all_rows():
