@@ -81,7 +81,7 @@ class Document:
     def _near(self, function: str, kinds: tuple[str, ...]) -> list[str]:
         names = self._names(kinds)
         same_name = [name for name in names if name.rpartition(":")[2] == function.rpartition(":")[2]]
-        near = get_close_matches(function, names, n=3, cutoff=0.6)
+        near = get_close_matches(function, names, n=3, cutoff=0.75)
         return [printable(name) for name in dict.fromkeys([*near, *same_name])][:3]
 
     def _listed(self, kinds: tuple[str, ...]) -> str:

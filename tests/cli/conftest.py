@@ -6,6 +6,7 @@ import asyncio
 import re
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -98,10 +99,10 @@ def words(text: str) -> str:
     return " ".join(re.sub("[│╭╮╰╯─]", " ", text).split())
 
 
-@pytest.fixture
-def served() -> Iterator[Served]:
-    """A server of notes, on a loop and a thread of its own."""
-    app, started, ended = notes_app(), threading.Event(), asyncio.Event()
+@contextmanager
+def serving(app: App) -> Iterator[Served]:
+    """Serve an app, on a loop and a thread of its own."""
+    started, ended = threading.Event(), asyncio.Event()
     found: list[Served] = []
 
     async def serve() -> None:
@@ -113,6 +114,15 @@ def served() -> Iterator[Served]:
     thread = threading.Thread(target=asyncio.run, args=(serve(),))
     thread.start()
     assert started.wait(10)
-    yield found[0]
-    found[0].do(ended.set)
-    thread.join(10)
+    try:
+        yield found[0]
+    finally:
+        found[0].do(ended.set)
+        thread.join(10)
+
+
+@pytest.fixture
+def served() -> Iterator[Served]:
+    """A server of notes."""
+    with serving(notes_app()) as server:
+        yield server
