@@ -36,7 +36,7 @@ def command_of(name):
 def test_examples_of_the_page_print_what_it_says(tmp_path, monkeypatch):
     """All in a row, against the app of the page; three dots stand for anything."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "songs.csv").write_text(blocks("csv")[0], encoding="utf-8")
+    (tmp_path / "songs.csv").write_text(blocks("text")[0], encoding="utf-8")
     names: dict[str, object] = {}
     exec(blocks("python")[0], names)
     assert isinstance(names["app"], App)
