@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import runpy
 import shlex
+import signal
 import socket
 import sqlite3
 import sys
@@ -64,6 +65,8 @@ def _serve_anew(file: Path, port: int, storage: Path | None) -> None:
     command = [sys.executable, "-m", "lunora_rx.cli", "serve", str(file), "--port", str(port or _free_port())]
     if storage is not None:
         command += ["--storage", str(storage)]
+    # It ends on SIGTERM by interrupting itself, and a shell starts what runs in its background deaf to that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     # Paths may be relative: the working directory is no place that imports may come from, and does not change.
     watched = file.resolve().parent
     run_process(
