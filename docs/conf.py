@@ -22,7 +22,7 @@ extensions = [
     "sphinx_copybutton",
     "tables",
 ]
-exclude_patterns = ["_ext", "build"]
+exclude_patterns = ["_ext", "_pictures", "build"]
 
 html_theme = "furo"
 html_title = f"lunora_rx {release}"

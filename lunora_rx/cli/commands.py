@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import runpy
-import sqlite3
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
@@ -12,10 +9,10 @@ from typing import Annotated
 import typer
 
 from lunora_rx import __version__
-from lunora_rx.cli import codegen, queue
+from lunora_rx.cli import calling, codegen, importing, queue, sending, serving, watching
+from lunora_rx.cli.ending import run_loop
 from lunora_rx.cli.record import record
 from lunora_rx.cli.replay import replay
-from lunora_rx.devserver import App
 
 app = typer.Typer(
     name="lunora-rx",
@@ -30,6 +27,12 @@ app.command(epilog='Example: lunora-rx record messages:list \'{"channel": "gener
 )
 app.command(epilog="Example: lunora-rx replay session.jsonl --speed 4")(replay)
 app.command(epilog="Example: lunora-rx codegen http://127.0.0.1:8787 -o api.py")(codegen.codegen)
+queue.app.command("send", epilog="Example: lunora-rx queue ./data send --url http://127.0.0.1:8787")(sending.send)
+app.command("call", epilog="""Example: lunora-rx call messages:list '{"channel": "general"}'""")(calling.call)
+app.command("import", epilog="Example: lunora-rx import songs:add songs.csv --chunk-size 1000")(importing.import_)
+app.command("mutate", epilog="""Example: lunora-rx mutate messages:send '{"text": "hi"}'""")(calling.mutate)
+app.command("serve", epilog="Example: lunora-rx serve app.py --port 8787 --storage ./data --reload")(serving.serve)
+app.command("watch", epilog="""Example: lunora-rx watch readings:recent '{"limit": 50}' --sort -at""")(watching.watch)
 
 
 @app.callback(invoke_without_command=True)
@@ -64,22 +67,4 @@ def demo(
     from lunora_rx.cli.demo.run import DemoOptions, run_demo
 
     options = DemoOptions(seconds=seconds, as_json=as_json, alert=alert, svg=svg)
-    raise typer.Exit(asyncio.run(run_demo(options)))
-
-
-@app.command(epilog="Example: lunora-rx serve app.py --port 8787 --storage ./data")
-def serve(
-    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="Python file that defines `app = App()`.")],
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8787,
-    storage: Annotated[Path | None, typer.Option(help="Directory for the tables; in memory without it.")] = None,
-) -> None:
-    """Serve the functions of a file on the embedded server, for development."""
-    served = {id(value): value for value in runpy.run_path(str(file)).values() if isinstance(value, App)}
-    if len(served) != 1:
-        raise typer.BadParameter(f"{file} defines {len(served)} objects of class App, and one is needed")
-    try:
-        next(iter(served.values())).run(port=port, storage=storage)
-    except (OSError, sqlite3.Error) as error:
-        reason = getattr(error, "strerror", None) or error
-        typer.echo(f"cannot serve {file} on port {port}: {reason}", err=True)
-        raise typer.Exit(1) from None
+    raise typer.Exit(run_loop(run_demo(options)))

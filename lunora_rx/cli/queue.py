@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 from typer.core import TyperGroup
 
+from lunora_rx.cli.text import printable as _safe
 from lunora_rx.core.records import QueuedMutation
 from lunora_rx.errors import CodecError, LunoraError, StorageError
 from lunora_rx.protocol.text import parse, serialize
@@ -49,7 +50,7 @@ def queue(
     context: typer.Context,
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Storage directory of a client.")],
 ) -> None:
-    """Show, export or drop the writes that wait in a storage directory to be sent."""
+    """Show, export, send or drop the writes that wait in a storage directory to be sent."""
     context.obj = directory
 
 
@@ -298,11 +299,6 @@ def _json(tree: Any) -> bytes:
         return serialize(tree)
     except CodecError:  # a lone surrogate, which only escaped text can hold
         return json.dumps(tree, separators=(",", ":")).encode()
-
-
-def _safe(text: str) -> str:
-    """Return a stored text with nothing in it that steers a terminal."""
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 def _finish(lanes: list[BrowsedLane], directory: Path, *, notes: bool = True) -> None:

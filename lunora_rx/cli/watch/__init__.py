@@ -1,0 +1,1 @@
+"""``lunora-rx watch``: a live query as a table that follows it."""
