@@ -86,7 +86,7 @@ class VirtualTime:
         Raises:
             RuntimeError: The running loop's time is not virtual.
         """
-        return self._promise(self._settle())
+        return self._promise(self._settle(), "settle()")
 
     def advance(self, seconds: float) -> Coroutine[Any, Any, None]:
         """Let ``seconds`` pass, timer by timer, and then everything happen that is due by then. It is to be awaited.
@@ -96,24 +96,28 @@ class VirtualTime:
             ValueError: ``seconds`` is negative, or no finite number.
             RuntimeError: The running loop's time is not virtual.
         """
-        if isinstance(seconds, bool) or not isinstance(seconds, Real):
-            raise TypeError(f"seconds is a number of seconds, not {seconds!r} of type {type(seconds).__name__}")
+        given: object = seconds
+        if isinstance(given, bool) or not isinstance(given, Real):
+            raise TypeError(f"seconds is a number of seconds, not {given!r} of type {type(given).__name__}")
         if not 0 <= seconds < math.inf:
             raise ValueError(f"seconds is a number of seconds from 0, not {seconds!r}: time does not go back")
-        return self._promise(self._advance(float(seconds)))
+        return self._promise(self._advance(float(seconds)), f"advance({seconds!r})")
 
     def take_forgotten(self) -> list[str]:
         """Return where ``advance`` or ``settle`` was called and not awaited, in words, and forget it."""
-        forgotten = {each: place for each, place in self._promised.items() if _is_unbegun(each)}
-        self._promised = {}
+        forgotten, self._promised = self._unbegun(), {}
         for each in forgotten:
             each.close()
-        return [f"{each.__name__.lstrip('_')}() was not awaited\n  {place}" for each, place in forgotten.items()]
+        return list(forgotten.values())
 
-    def _promise(self, coroutine: Coroutine[Any, Any, None]) -> Coroutine[Any, Any, None]:
-        self._promised = {each: place for each, place in self._promised.items() if _is_unbegun(each)}
-        self._promised[coroutine] = place_of_caller()
+    def _promise(self, coroutine: Coroutine[Any, Any, None], what: str) -> Coroutine[Any, Any, None]:
+        self._promised = self._unbegun()
+        self._promised[coroutine] = f"{what} was not awaited\n  {place_of_caller()}"
         return coroutine
+
+    def _unbegun(self) -> dict[Coroutine[Any, Any, None], str]:
+        created = inspect.CORO_CREATED
+        return {each: text for each, text in self._promised.items() if inspect.getcoroutinestate(each) == created}
 
     async def _settle(self) -> None:
         waiter = self._bound("settle()").create_future()
@@ -339,7 +343,3 @@ def _places() -> str:
     }
     lines = [f"  {name}: {place}" for name, place in places.items() if place]
     return "\n".join(["tasks that wait:", *sorted(lines)]) if lines else "no task waits in a line of the program"
-
-
-def _is_unbegun(coroutine: Coroutine[Any, Any, None]) -> bool:
-    return inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED  # type: ignore[arg-type]

@@ -195,6 +195,7 @@ async def test_{number}(lunora_server, lunora_client):
     lunora_server.push("a:b", {{}})
     lunora_server.fail("a:no", "FORBIDDEN")
     lunora_server.on_mutation("a:write")
+    await lunora_client.live("a:b").first()
     {line}
 """
         for number, line in enumerate(RAISING)
@@ -255,7 +256,7 @@ def test_failing_test_shows_what_was_recorded(project):
     )
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
-        ["E *assert tickets.values*", "E *recorded 0 s: error ServerError(*BOOM*", "E *test_project.py:5 in test_it: *"]
+        [">*assert tickets.values*", "E *recorded 0 s: error ServerError(*BOOM*", "E *test_project.py:5 in test_it: *"]
     )
 
 
@@ -281,7 +282,7 @@ def test_forgotten_await_of_time_fails_the_test(project):
     )
     result.assert_outcomes(failed=2, passed=1)
     result.stdout.fnmatch_lines(
-        ["advance() was not awaited", "*test_project.py:4 in test_advance: lunora_time.advance(5)"]
+        ["advance(5) was not awaited", "*test_project.py:4 in test_advance: lunora_time.advance(5)"]
     )
     result.stdout.fnmatch_lines(["settle() was not awaited"])
 
