@@ -92,8 +92,14 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
     __tracebackhide__ = True
     test = item.obj
     item.obj = _in_time(bench, test) if inspect.iscoroutinefunction(test) else _plain(bench, test)
+    from lunora_rx.testing.clock import KitFailure
+
     try:
         return (yield)
+    except KitFailure as failure:
+        # It has happened in no line of the test: the text says where to look.
+        text = "\n".join([str(failure), *getattr(failure, "__notes__", ())])
+        _fail(text)
     finally:
         item.obj = test
 
@@ -110,6 +116,11 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     with Runner(loop_factory=SelectorEventLoop) as runner:
         runner.run(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names}))
     return True
+
+
+def _fail(text: str) -> None:
+    # In a frame that is not hidden, or pytest says that all are.
+    raise pytest.fail.Exception(text, pytrace=False) from None
 
 
 def _in_time(bench: Bench, test: Callable[..., Any]) -> Callable[..., Any]:

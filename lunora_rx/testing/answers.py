@@ -127,7 +127,7 @@ class Answers:
         """Change one row of a scripted value, and send the change to all who watch it.
 
         Raises:
-            ValueError: The value is not a list of rows that the change can be merged into.
+            ValueError: The value is not a list of rows that the change can be merged into, or has no such row.
         """
         merged = merge_delta(entry.answer, delta) if entry.is_value else UNMERGEABLE
         if merged is UNMERGEABLE:
@@ -135,6 +135,7 @@ class Answers:
                 f"the {entry} is not scripted as rows with '_id', nor as a page of them;"
                 " push such a list before rows are changed one by one"
             )
+        _check_row(entry, delta)
         entry.answer = merged
         cursor = self.step()
         for watch in self._watched_by(entry):
@@ -259,6 +260,13 @@ class Answers:
         for session in self.sessions:
             if session is not but and session.shard == shard and topic in session.topics:
                 session.send(WhisperFrame(topic, wire, sender))
+
+
+def _check_row(entry: Entry, delta: dict[str, Any]) -> None:
+    rows = entry.answer["page"] if isinstance(entry.answer, dict) else entry.answer
+    ids = [row["_id"] for row in rows]
+    if delta["op"] != "insert" and delta["key"] not in ids:
+        raise ValueError(f"{delta['op']}(): the {entry} has no row with _id {delta['key']!r}, only {ids!r}")
 
 
 def _row_op(op: str, table: str, key: str, row: Any = UNDEFINED) -> dict[str, Any]:

@@ -51,7 +51,10 @@ class AppServer:
         return f"<AppServer {self.app!r} sockets={len(self._network.connections)}>"
 
     def client(self, url: str = URL, **options: Any) -> LunoraClient:
-        """Return a client of this server, which ``aclose`` closes; options are those of ``LunoraClient``."""
+        """Return a client of this server, which ``aclose`` closes; options are those of ``LunoraClient``.
+
+        Without ``on_error``, what its observers, taps and optimistic updates raise is a problem of the test.
+        """
         return self._network.client(url, options)
 
     @property
@@ -72,6 +75,20 @@ class AppServer:
     @latency.setter
     def latency(self, seconds: float) -> None:
         self._network.latency = seconds
+
+    @property
+    def client_errors(self) -> tuple[Exception, ...]:
+        """What observers, taps and optimistic updates raised, of clients that ``client`` made without ``on_error``."""
+        return tuple(self._network.client_errors)
+
+    @property
+    def allows_client_errors(self) -> bool:
+        """Whether ``client_errors`` are no problem; unless it is set to true, they fail the test at its end."""
+        return self._network.allows_client_errors
+
+    @allows_client_errors.setter
+    def allows_client_errors(self, allows: bool) -> None:
+        self._network.allows_client_errors = allows
 
     @property
     def openings(self) -> tuple[Opening, ...]:
@@ -99,9 +116,15 @@ class AppServer:
         """Block until the storage of each client has done what it was asked for; virtual time calls it."""
         self._network.wait_for_disks()
 
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What the server itself failed with, and ``client_errors`` unless they are allowed, in words."""
+        return tuple(self._network.problems())
+
     def check(self) -> None:
-        """Raise ``AssertionError`` if the server itself failed; an app answers whatever it is asked."""
-        self._network.check()
+        """Raise ``AssertionError`` if there are ``problems``; a test that uses the fixtures does so at its end."""
+        if self.problems:
+            raise AssertionError("\n".join(self.problems))
 
     async def aclose(self) -> None:
         """Close the clients, end the app's streams, and close its databases."""

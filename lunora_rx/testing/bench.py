@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, Final, Protocol, TypeVar
 
 from lunora_rx.client import LunoraClient
-from lunora_rx.testing.clock import VirtualTime, seeded
+from lunora_rx.testing.clock import KitFailure, VirtualTime, seeded
+from lunora_rx.testing.marbles import Recording
 
 __all__ = ["Bench", "leaks_of"]
 
@@ -40,8 +41,9 @@ class Served(Protocol):
         """Block until the storage of each client has done what it was asked for."""
         ...
 
-    def check(self) -> None:
-        """Raise ``AssertionError`` if something was asked for that nobody scripted."""
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What fails the test, in words: what nobody scripted, what observers raised."""
         ...
 
     async def aclose(self) -> None:
@@ -74,20 +76,25 @@ class Bench:
         """Run a test in virtual time, and end what it has used.
 
         Raises:
-            AssertionError: Something was asked for that nobody scripted, or something was left behind.
+            AssertionError: Something was asked for that nobody scripted, an observer raised, ``advance`` or ``settle``
+                was not awaited, or something was left behind.
         """
         __tracebackhide__ = True
-        with seeded(0):
-            return await self.time.guard(self._run(test))
+        with seeded(0), _kept():
+            try:
+                return await self.time.guard(self._run(test))
+            except KitFailure as failure:
+                self._explain(failure)  # who waits for ever may do so because of them
+                raise
 
     def run_plain(self, test: Callable[[], T]) -> T:
         """Run a test that is no coroutine, and end what it has used; raises as ``run``."""
         __tracebackhide__ = True
-        with seeded(0), contextlib.closing(self.time):
+        with seeded(0), contextlib.closing(self.time), _kept():
             try:
                 result = test()
             except BaseException as failure:
-                self._check_scripts(failure)
+                self._explain(failure)
                 self.time.run(self._close())
                 raise
             self.time.run(self._finish(set()))
@@ -99,7 +106,7 @@ class Bench:
         try:
             result = await test()
         except BaseException as failure:
-            self._check_scripts(failure)
+            self._explain(failure)
             await self._close()
             raise
         await self._finish(before)
@@ -116,24 +123,42 @@ class Bench:
         await self._close()
         ours = {asyncio.current_task(), self.time.task}
         leaks += [f"a task: {task!r}" for task in asyncio.all_tasks() - before - ours]
-        self._check_scripts(None)
+        problems = self._problems()
         if self.finds_leaks and leaks:
-            raise AssertionError("the test leaves behind:\n" + "\n".join(leaks))
+            problems += ["the test leaves behind:", *leaks]
+        if problems:
+            raise KitFailure("\n".join(problems))
 
     async def _close(self) -> None:
         for server in self._servers:
             await server.aclose()
         await self.time.settle()
 
-    def _check_scripts(self, failure: BaseException | None) -> None:
-        for server in self._servers:
-            try:
-                server.check()
-            except AssertionError as problem:
-                if failure is None:
-                    raise
-                # What the test failed with is likely a consequence.
-                failure.add_note(str(problem))
+    def _problems(self) -> list[str]:
+        return [each for server in self._servers for each in server.problems] + self.time.take_forgotten()
+
+    def _explain(self, failure: BaseException) -> None:
+        """Note beside a failure what it likely is a consequence of, and what was recorded; nothing is said twice."""
+        said = "\n".join(_texts(failure))
+        for note in self._problems() + [each.summary for each in Recording.kept.get() or ()]:
+            if note not in said:
+                failure.add_note(note)
+
+
+@contextlib.contextmanager
+def _kept() -> Iterator[None]:
+    token = Recording.kept.set([])
+    try:
+        yield
+    finally:
+        Recording.kept.reset(token)
+
+
+def _texts(failure: BaseException | None) -> Iterator[str]:
+    while failure is not None:
+        yield str(failure)
+        yield from getattr(failure, "__notes__", ())
+        failure = failure.__cause__ or failure.__context__
 
 
 def leaks_of(server: Served) -> list[str]:

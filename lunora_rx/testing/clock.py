@@ -9,18 +9,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import math
 import random
 import selectors
 import threading
-import traceback
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from datetime import UTC, datetime, timedelta
+from numbers import Real
 from typing import Any, TypeVar
 
 from reactivex.scheduler import scheduler as rx_scheduler
 
-__all__ = ["VirtualTime", "run"]
+from lunora_rx.testing.places import place_of_caller, place_of_coroutine
+
+__all__ = ["KitFailure", "VirtualTime", "run"]
 
 T = TypeVar("T")
 
@@ -30,7 +34,12 @@ PATIENCE = 86_400.0
 _BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
 _REAL_PATIENCE = 5.0
 _GRACE = 0.02
+_LONGEST_STEP = 0.5
 _DIGITS = 6
+
+
+class KitFailure(AssertionError):
+    """What the kit itself finds wrong with a test: its text says all, and its traceback nothing."""
 
 
 class VirtualTime:
@@ -45,6 +54,8 @@ class VirtualTime:
     Attributes:
         task: The task that time is guarded in; that of the test is another one.
         outsiders: Called before time goes on; each waits for what is under way outside of the loop.
+        real_patience: Real seconds that a test may wait for something while only time goes on; what runs in
+            executors, and ``advance``, may take longer.
     """
 
     def __init__(self) -> None:
@@ -53,10 +64,13 @@ class VirtualTime:
         self._now = self._began = self._horizon = 0.0
         self._waiters: list[asyncio.Future[None]] = []
         self._stuck: asyncio.Future[str] | None = None
-        self._threads = self._working = 0
+        self._threads = self._working = self._advancing = 0
+        self._waited = self._last_idle = 0.0
+        self._promised: dict[Coroutine[Any, Any, None], str] = {}
         self._runner: asyncio.Runner | None = None
         self.task: asyncio.Task[Any] | None = None
         self.outsiders: list[Callable[[], object]] = []
+        self.real_patience = 10.0
 
     def __repr__(self) -> str:
         return f"<VirtualTime {self.now:g} s>"
@@ -66,34 +80,63 @@ class VirtualTime:
         """Virtual seconds since the test began."""
         return round(self._now - self._began, _DIGITS)
 
-    async def settle(self) -> None:
-        """Let everything happen that can happen now; time does not move.
+    def settle(self) -> Coroutine[Any, Any, None]:
+        """Let everything happen that can happen now; time does not move. It is to be awaited.
 
         Raises:
             RuntimeError: The running loop's time is not virtual.
         """
-        waiter = self._bound("settle()").create_future()
-        self._waiters.append(waiter)
-        await waiter
+        return self._promise(self._settle(), "settle()")
 
-    async def advance(self, seconds: float) -> None:
-        """Let ``seconds`` pass, timer by timer, and then everything happen that is due by then.
+    def advance(self, seconds: float) -> Coroutine[Any, Any, None]:
+        """Let ``seconds`` pass, timer by timer, and then everything happen that is due by then. It is to be awaited.
 
         Raises:
+            TypeError: ``seconds`` is no number.
             ValueError: ``seconds`` is negative, or no finite number.
             RuntimeError: The running loop's time is not virtual.
         """
+        given: object = seconds
+        if isinstance(given, bool) or not isinstance(given, Real):
+            raise TypeError(f"seconds is a number of seconds, not {given!r} of type {type(given).__name__}")
         if not 0 <= seconds < math.inf:
             raise ValueError(f"seconds is a number of seconds from 0, not {seconds!r}: time does not go back")
+        return self._promise(self._advance(float(seconds)), f"advance({seconds!r})")
+
+    def take_forgotten(self) -> list[str]:
+        """Return where ``advance`` or ``settle`` was called and not awaited, in words, and forget it."""
+        forgotten, self._promised = self._unbegun(), {}
+        for each in forgotten:
+            each.close()
+        return list(forgotten.values())
+
+    def _promise(self, coroutine: Coroutine[Any, Any, None], what: str) -> Coroutine[Any, Any, None]:
+        self._promised = self._unbegun()
+        self._promised[coroutine] = f"{what} was not awaited\n  {place_of_caller()}"
+        return coroutine
+
+    def _unbegun(self) -> dict[Coroutine[Any, Any, None], str]:
+        created = inspect.CORO_CREATED
+        return {each: text for each, text in self._promised.items() if inspect.getcoroutinestate(each) == created}
+
+    async def _settle(self) -> None:
+        waiter = self._bound("settle()").create_future()
+        self._waited = 0.0
+        self._waiters.append(waiter)
+        await waiter
+
+    async def _advance(self, seconds: float) -> None:
         loop = self._bound("advance()")
         self._horizon = max(self._horizon, self._now + seconds + PATIENCE)
         arrived = loop.create_future()
         timer = loop.call_at(self._now + seconds, arrived.set_result, None)
+        self._advancing += 1
         try:
             await arrived
         finally:
             timer.cancel()
-        await self.settle()
+            self._advancing -= 1
+        await self._settle()
 
     def run(self, main: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine from a test that is no coroutine itself; several runs share one loop and one time.
@@ -130,7 +173,7 @@ class VirtualTime:
             if task.done():
                 return task.result()
             report = self._stuck.result()
-            raise AssertionError(f"{report}\n{_places()}")
+            raise KitFailure(f"{report}\n{_places()}")
         finally:
             if not task.done():
                 task.cancel()
@@ -148,6 +191,7 @@ class VirtualTime:
         events = select(self._grace)
         while not events and busy and self._working > 0:
             events = select(_GRACE)
+        is_late = self._is_late(is_idle=not events and not busy)
         if events or busy:
             return events
         if self._waiters:
@@ -158,9 +202,22 @@ class VirtualTime:
                 self._give_up(f"nothing is left that could happen, and none came in {_REAL_PATIENCE:g} real seconds")
         elif (when := self._next_timer()) > self._horizon:
             self._give_up(f"what the test awaits has not come in {self.now:g} virtual seconds")
+        elif is_late:
+            self._give_up(
+                f"what the test awaits has not come in {self.now:g} virtual and {self.real_patience:g} real seconds"
+                " (real_patience)"
+            )
         else:
             self._now = when
         return events
+
+    def _is_late(self, *, is_idle: bool) -> bool:
+        """Count real time in which nothing happens but timers; a step that takes long is no waiting."""
+        now, last = time.monotonic(), self._last_idle
+        self._last_idle = now
+        waits = is_idle and not self._advancing
+        self._waited = self._waited + min(now - last, _LONGEST_STEP) if waits else 0.0
+        return self._waited > self.real_patience
 
     def _next_timer(self) -> float:
         # The timer's own time: a sum of floats may fall short of it, and what is done early is done in vain.
@@ -178,7 +235,7 @@ class VirtualTime:
                 waiter.set_result(None)
 
     def _give_up(self, report: str) -> None:
-        self._horizon = math.inf
+        self._horizon = self.real_patience = math.inf
         if self._stuck is not None and not self._stuck.done():
             self._stuck.set_result(report)
 
@@ -199,6 +256,7 @@ class VirtualTime:
         # What was set to a time before, by a fixture perhaps, stays where it was: the clock starts from there.
         self._now = self._began = float(math.ceil(loop.time()))
         self._horizon = self._now + PATIENCE
+        self._waited, self._last_idle = 0.0, time.monotonic()
         self._threads = threading.active_count()
         self._loop, self._stuck = loop, loop.create_future()
         inner: Any = loop._selector  # type: ignore[attr-defined]
@@ -261,9 +319,9 @@ def run(main: Coroutine[Any, Any, T], *, seed: int = 0) -> T:
     Raises:
         AssertionError: It waits for what will not come.
     """
-    time = VirtualTime()
-    with seeded(seed), contextlib.closing(time):
-        return time.run(main)
+    virtual = VirtualTime()
+    with seeded(seed), contextlib.closing(virtual):
+        return virtual.run(main)
 
 
 @contextlib.contextmanager
@@ -278,17 +336,10 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 def _places() -> str:
+    """Return the lines of the program that wait; tasks without one, as those of the client, are no help."""
     current = asyncio.current_task()
-    lines = [_place(task) for task in asyncio.all_tasks() if task is not current]
-    return "\n".join(["tasks that wait:", *sorted(lines)])
-
-
-def _place(task: asyncio.Task[Any]) -> str:
-    awaited: Any = task.get_coro()
-    frame = None
-    while (inner := getattr(awaited, "cr_frame", None)) is not None:
-        frame, awaited = inner, awaited.cr_await
-    if frame is None:
-        return f"  {task.get_name()}"
-    name = traceback.extract_stack(frame, limit=1)[0]
-    return f"  {task.get_name()}: {name.filename}:{name.lineno} in {name.name}: {name.line}"
+    places = {
+        task.get_name(): place_of_coroutine(task.get_coro()) for task in asyncio.all_tasks() if task is not current
+    }
+    lines = [f"  {name}: {place}" for name, place in places.items() if place]
+    return "\n".join(["tasks that wait:", *sorted(lines)]) if lines else "no task waits in a line of the program"

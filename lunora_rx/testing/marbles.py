@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Any, Generic, TypeVar, cast
+from contextvars import ContextVar
+from typing import Any, ClassVar, Generic, TypeVar, cast
 
 from reactivex import Notification, Observable, abc
 from reactivex.disposable import Disposable
@@ -24,25 +25,43 @@ from lunora_rx.errors import LunoraError
 from lunora_rx.protocol.values import UNDEFINED
 from lunora_rx.rx.live_query import LiveQuery
 from lunora_rx.rx.subject import SnapshotSubject
+from lunora_rx.testing.places import place_of_caller
 
 __all__ = ["Recording", "assert_marbles", "hot_live", "record"]
 
 T = TypeVar("T")
 
 _DIGITS = 6
+_SHOWN = 6
+_WIDTH = 200
 
 
 class Recording(Generic[T]):
     """What an Observable has told since it is recorded, with the times."""
 
+    kept: ClassVar[ContextVar[list[Recording[Any]] | None]] = ContextVar("kept", default=None)
+    """Where the recordings of the test under way are kept, for the report of its failure."""
+
     def __init__(self, now: Callable[[], float]) -> None:
+        self._place = place_of_caller()
         self.messages: list[Recorded[T]] = []
         self._now = now
         self._began = now()
         self._subscription: abc.DisposableBase = Disposable()
 
     def __repr__(self) -> str:
-        return f"<Recording {self.messages!r}>"
+        return f"<Recording {self.told or 'nothing'}>"
+
+    @property
+    def told(self) -> str:
+        """The last of what it has told, in words, such as ``0 s: value [1]; 2 s: error ServerError('BOOM: no')``."""
+        shown = [_in_words(float(each.time), each.value) for each in self.messages[-_SHOWN:]]
+        return "; ".join(["..."] * (len(self.messages) > _SHOWN) + shown)
+
+    @property
+    def summary(self) -> str:
+        """What it has told, and the line that began it."""
+        return f"recorded {self.told or 'nothing'}\n  {self._place}"
 
     def start(self, observable: Observable[T], scheduler: abc.SchedulerBase | None) -> None:
         """Subscribe."""
@@ -91,6 +110,9 @@ def record(observable: Observable[T], scheduler: abc.SchedulerBase | None = None
         RuntimeError: There is neither a scheduler nor a running loop.
     """
     recording: Recording[T] = Recording(_clock_of(scheduler))
+    kept = Recording.kept.get()
+    if kept is not None:
+        kept.append(recording)
     recording.start(observable, scheduler)
     return recording
 
@@ -114,7 +136,13 @@ def assert_marbles(
 
     Raises:
         AssertionError: They differ; both are shown in full.
+        TypeError: ``recorded`` is no recording.
     """
+    __tracebackhide__ = True
+    if not isinstance(recorded, Recording):
+        raise TypeError(
+            f"recorded is what record(...) has returned, not {recorded!r}: record it before what it is to tell happens"
+        )
     expected = [
         (round(float(cast("float", at)), _DIGITS), _told(notification, is_any_error=error is None))
         for at, notification in parse(marbles, timespan=timespan, lookup=_names(values), error=error)
@@ -216,6 +244,12 @@ def _told(notification: Any, *, is_any_error: bool) -> tuple[str, Any]:
         error = notification.exception
         return "error", None if is_any_error else (type(error).__name__, str(error))
     return "end", None
+
+
+def _in_words(at: float, notification: Any) -> str:
+    kind, value = _told(notification, is_any_error=True)
+    text = "" if kind == "end" else f" {notification.exception if kind == 'error' else value!r}"
+    return f"{at:g} s: {kind}{text if len(text) <= _WIDTH else text[:_WIDTH] + '...'}"
 
 
 def _listed(told: list[tuple[float, tuple[str, Any]]]) -> str:

@@ -10,9 +10,10 @@ from typing import Any, Protocol
 from urllib.parse import parse_qs, urlsplit
 
 from lunora_rx.client import LunoraClient
-from lunora_rx.errors import StorageError, TransportError
+from lunora_rx.errors import ClientClosedError, StorageError, TransportError
 from lunora_rx.protocol.rpc import HttpReply
 from lunora_rx.storage import StorageWorker
+from lunora_rx.testing.places import place_of_error
 from lunora_rx.transport.memory_transport import MemoryReply, MemoryRequest, MemorySocket, MemoryTransport
 
 __all__ = ["Connection", "Network", "Opening", "ServerHalf"]
@@ -100,6 +101,11 @@ class Network:
         open_half: Makes the server's half of a new socket from its shard and token.
         respond: Answers an HTTP request.
         respond_bit_by_bit: Answers a request whose reply is a stream.
+
+    Attributes:
+        errors: What the server itself has failed with.
+        client_errors: What observers, taps and optimistic updates of its clients have raised.
+        allows_client_errors: Whether those are no problem.
     """
 
     def __init__(
@@ -113,6 +119,8 @@ class Network:
         self.openings: list[Opening] = []
         self.clients: list[LunoraClient] = []
         self.errors: list[Exception] = []
+        self.client_errors: list[Exception] = []
+        self.allows_client_errors = False
         self.latency = 0.0
         self.refuses_sockets = self.refuses_calls = False
         self._open_half = open_half
@@ -122,6 +130,8 @@ class Network:
     def client(self, url: str, options: dict[str, Any]) -> LunoraClient:
         """Return a new client, which ``aclose`` closes."""
         given: dict[str, Any] = {"transport": self.transport}
+        if options.get("on_error") is None:
+            options = options | {"on_error": self._note_client_error}
         if options.get("storage") is None:
             given["client_id"] = f"client-{len(self.clients) + 1}"
         client = LunoraClient(url, **(given | options))
@@ -135,10 +145,10 @@ class Network:
             if worker is not None:
                 _wait_for(worker)
 
-    def check(self) -> None:
-        """Raise what the server itself has failed with, if it has."""
-        if self.errors:
-            raise AssertionError(f"the server failed: {self.errors[0]!r}") from self.errors[0]
+    def problems(self) -> list[str]:
+        """Return what the server itself has failed with, and what its clients' observers raised, in words."""
+        raised = [] if self.allows_client_errors else self.client_errors
+        return [f"the server failed: {error!r}" for error in self.errors] + list(map(_raised, raised))
 
     def drop(self, code: int | None) -> None:
         """Cut every connection."""
@@ -150,6 +160,10 @@ class Network:
         for client in self.clients:
             await client.aclose()
         self.drop(None)
+
+    def _note_client_error(self, error: Exception) -> None:
+        if not isinstance(error, ClientClosedError):  # what is under way when the test ends is no fault
+            self.client_errors.append(error)
 
     async def _accept(self, url: str, end: MemorySocket) -> None:
         query = parse_qs(urlsplit(url).query)
@@ -173,6 +187,14 @@ class Network:
             await asyncio.sleep(self.latency)
         if self.refuses_calls:
             raise TransportError("the test lets no call through", transient=True)
+
+
+def _raised(error: Exception) -> str:
+    place = place_of_error(error)
+    what = f"an observer, a tap or an optimistic update raised {type(error).__name__}: {error}"
+    if place:
+        return f"{what}\n  {place}"
+    return f"{what}\n  nobody has taken it: subscribe with on_error"
 
 
 def _wait_for(worker: StorageWorker) -> None:

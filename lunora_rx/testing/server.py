@@ -58,7 +58,10 @@ class ScriptedServer:
     # --- clients and their connections
 
     def client(self, url: str = URL, **options: Any) -> LunoraClient:
-        """Return a client of this server, which ``aclose`` closes; options are those of ``LunoraClient``."""
+        """Return a client of this server, which ``aclose`` closes; options are those of ``LunoraClient``.
+
+        Without ``on_error``, what its observers, taps and optimistic updates raise is a problem of the test.
+        """
         return self._network.client(url, options)
 
     @property
@@ -79,6 +82,20 @@ class ScriptedServer:
     @latency.setter
     def latency(self, seconds: float) -> None:
         self._network.latency = seconds
+
+    @property
+    def client_errors(self) -> tuple[Exception, ...]:
+        """What observers, taps and optimistic updates raised, of clients that ``client`` made without ``on_error``."""
+        return tuple(self._network.client_errors)
+
+    @property
+    def allows_client_errors(self) -> bool:
+        """Whether ``client_errors`` are no problem; unless it is set to true, they fail the test at its end."""
+        return self._network.allows_client_errors
+
+    @allows_client_errors.setter
+    def allows_client_errors(self, allows: bool) -> None:
+        self._network.allows_client_errors = allows
 
     def drop(self, code: int | None = None) -> None:
         """Cut every socket: as a lost network does, or closed by the server with a code."""
@@ -121,11 +138,15 @@ class ScriptedServer:
         self._change("insert", function, row, args, shard)
 
     def update(self, function: Function, row: Mapping[str, Any], args: Args = ANY, *, shard: Shard = ANY) -> None:
-        """Replace the row with the same ``_id``, and send only the row; raises as ``insert``."""
+        """Replace the row with the same ``_id``, and send only the row.
+
+        Raises:
+            ValueError: As ``insert``, or there is no such row.
+        """
         self._change("update", function, row, args, shard)
 
     def delete(self, function: Function, key: str, args: Args = ANY, *, shard: Shard = ANY) -> None:
-        """Take the row with an ``_id`` away, and send only that; raises as ``insert``."""
+        """Take the row with an ``_id`` away, and send only that; raises as ``update``."""
         self._change("delete", function, {"_id": key}, args, shard)
 
     def on_query(self, function: Function, answer: Any, args: Args = ANY, *, shard: Shard = ANY) -> None:
@@ -326,8 +347,10 @@ class ScriptedServer:
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """What was asked for and not scripted, and scripts that failed themselves, in words."""
-        return tuple(self._script.problems)
+        """What was not scripted, scripts that failed, and ``client_errors`` unless they are allowed, in words."""
+        scripted = self._script.problems
+        # An observer that takes no errors is told of what is not scripted too; once is enough.
+        return (*scripted, *(each for each in self._network.problems() if not any(map(each.__contains__, scripted))))
 
     def wait_for_disks(self) -> None:
         """Block until the storage of each client has done what it was asked for; virtual time calls it."""
@@ -335,9 +358,8 @@ class ScriptedServer:
 
     def check(self) -> None:
         """Raise ``AssertionError`` if there are ``problems``; a test that uses the fixtures does so at its end."""
-        self._network.check()
-        if self._script.problems:
-            raise AssertionError("\n".join(self._script.problems))
+        if self.problems:
+            raise AssertionError("\n".join(self.problems))
 
     async def aclose(self) -> None:
         """Close the clients, cut what is left, and end the scripts of streams."""

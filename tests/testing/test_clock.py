@@ -92,6 +92,39 @@ def test_advance_refuses_to_go_back():
     clock.close()
 
 
+@pytest.mark.parametrize("seconds", ["1", None, True])
+def test_advance_takes_numbers_only(seconds):
+    """A text is told apart at once, where it is given."""
+    with pytest.raises(TypeError, match="seconds is a number of seconds, not"):
+        VirtualTime().advance(seconds)
+
+
+def test_real_patience_ends_a_wait_in_which_only_timers_strike(monkeypatch):
+    """A day of heartbeats takes too long; ``advance``, and what works in a thread, may take as long as they need."""
+    clock = VirtualTime()
+    clock.real_patience = 0.05
+    monkeypatch.setattr("lunora_rx.testing.clock._GRACE", 0.02)
+
+    async def wait():
+        clock._threads = 0  # as if the program had a thread, each idle moment takes real time
+        await asyncio.to_thread(time.sleep, 0.1)
+        beating = asyncio.create_task(beat())
+        await clock.advance(300)
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            beating.cancel()
+
+    async def beat():
+        while True:
+            await asyncio.sleep(30)
+
+    with pytest.raises(AssertionError, match=r"in (\d+) virtual and 0.05 real seconds \(real_patience\)"):
+        clock.run(wait())
+    assert 300 < clock.now < 1000
+    clock.close()
+
+
 async def test_settle_outside_of_virtual_time_says_what_to_do():
     """In a loop whose time is real there is nothing to settle."""
     with pytest.raises(RuntimeError, match="not virtual; use the fixture lunora_time"):
@@ -117,6 +150,20 @@ def test_what_never_comes_is_told_with_the_place(monkeypatch, has_timer):
 
     with pytest.raises(AssertionError, match=r"tasks that wait:(.|\n)*test_clock.py:\d+ in main: await"):
         run(main())
+
+
+def test_what_never_comes_is_told_with_the_programs_line_and_not_that_of_a_library():
+    """The innermost frame of the test's own, though asyncio's and the client's are beneath it."""
+
+    async def inner():
+        async with asyncio.timeout(None):
+            while True:
+                await asyncio.sleep(3600)
+
+    with pytest.raises(AssertionError) as failure:
+        run(asyncio.wait_for(inner(), None))
+    assert "in inner: await asyncio.sleep(3600)" in str(failure.value)
+    assert "tasks.py" not in str(failure.value)
 
 
 def test_time_stands_still_while_a_thread_works():

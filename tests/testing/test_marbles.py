@@ -79,6 +79,24 @@ def test_assert_marbles_tells_errors_apart(scheduler):
         assert_marbles(recording, "#", error=LunoraError("yes"))
 
 
+def test_assert_marbles_of_what_was_not_recorded_says_so(scheduler):
+    """A live query itself is no recording."""
+    with pytest.raises(TypeError, match=r"recorded is what record\(\.\.\.\) has returned, not <LiveQuery"):
+        assert_marbles(hot_live("a", scheduler=scheduler), "a")
+
+
+def test_recording_shows_the_last_of_what_it_was_told(scheduler):
+    """Its ``repr`` tells an error from values, and is short."""
+    recording = record(reactivex.from_marbles("a-b-c-#", error=LunoraError("no"), scheduler=scheduler), scheduler)
+    assert repr(recording) == "<Recording nothing>"
+    scheduler.start()
+    assert repr(recording).endswith("error LunoraError('no')>")
+    long = record(reactivex.from_iterable(["x" * 999] * 9), scheduler)
+    scheduler.start()
+    assert repr(long).startswith("<Recording ...; ")
+    assert len(repr(long)) < 2000
+
+
 def test_hot_live_is_hot_and_replays_the_latest(scheduler):
     """A late observer gets the latest value at once, and what follows."""
     live = hot_live("a-b-c", {"a": [1], "b": [1, 2]}, scheduler=scheduler)

@@ -173,7 +173,158 @@ def script(server):
     result = project(source)
     result.assert_outcomes(passed=1, failed=len(LEFT) - 1)
     for told in filter(None, LEFT.values()):
-        result.stdout.fnmatch_lines_random(["*the test leaves behind:*", f"E *{told}"])
+        result.stdout.fnmatch_lines_random(["*the test leaves behind:*", told])
+
+
+RAISING = {
+    'lunora_client.live("a:b").subscribe(lambda v: v["oops"])': "*raised KeyError: 'oops'*",
+    'lunora_client.live("a:b").pipe(ops.map(lambda v: v["oops"])).subscribe(print)': "*raised KeyError: 'oops'*",
+    'await lunora_client.mutation("a:write", optimistic_update=broken)': "*raised ZeroDivisionError: division by zero*",
+    'lunora_client.live("a:no").subscribe(print)': "*raised ServerError: FORBIDDEN: *",
+    'lunora_client.live("a:b").subscribe(print)': None,
+    'lunora_server.client(on_error=print).live("a:b").subscribe(lambda v: v["oops"])': None,
+    'lunora_server.allows_client_errors = lunora_client.live("a:b").subscribe(lambda v: v["oops"])': None,
+}
+
+
+def test_what_observers_and_patches_raise_fails_the_test(project):
+    """With the line that raised, unless the test takes the errors itself or allows them; no library is shown."""
+    tests = "".join(
+        f"""
+async def test_{number}(lunora_server, lunora_client):
+    lunora_server.push("a:b", {{}})
+    lunora_server.fail("a:no", "FORBIDDEN")
+    lunora_server.on_mutation("a:write")
+    await lunora_client.live("a:b").first()
+    {line}
+"""
+        for number, line in enumerate(RAISING)
+    )
+    source = f"from reactivex import operators as ops\ndef broken(store, args):\n    1 / 0\n{tests}"
+    result = project(source)
+    told = [each for each in RAISING.values() if each]
+    result.assert_outcomes(failed=len(told), passed=len(RAISING) - len(told))
+    result.stdout.fnmatch_lines(told)
+    result.stdout.fnmatch_lines(["*test_project.py:3 in broken: 1 / 0*"])
+    result.stdout.no_re_match_line(r".*(_lunora_rx_pytest|asyncio/|lunora_rx/|All traceback entries)")
+
+
+def test_what_the_app_servers_clients_raise_fails_the_test(project):
+    """The embedded server's clients are held to the same; what is allowed can be looked at."""
+    result = project(
+        """
+        import pytest
+
+        @pytest.mark.parametrize("allows", [False, True])
+        async def test_it(lunora_app, lunora_app_server, lunora_app_client, lunora_time, allows):
+            lunora_app.query("a:b")(lambda ctx: {})
+            lunora_app_server.allows_client_errors = allows
+            lunora_app_client.live("a:b").subscribe(lambda value: value["oops"])
+            await lunora_time.settle()
+            assert [str(error) for error in lunora_app_server.client_errors] == ["'oops'"]
+        """
+    )
+    result.assert_outcomes(failed=1, passed=1)
+    result.stdout.fnmatch_lines(["*raised KeyError: 'oops'"])
+
+
+def test_unscripted_call_that_fails_the_test_is_told_once(project):
+    """The error that the test dies of says it already: there is no note of it."""
+    result = project(
+        """
+        async def test_it(lunora_client):
+            await lunora_client.query("a:forgotten")
+        """
+    )
+    result.assert_outcomes(failed=1)
+    told = [line for line in result.outlines if line.startswith("E ") and "nobody scripted" in line]
+    assert len(told) == 1
+
+
+def test_failing_test_shows_what_was_recorded(project):
+    """That a recording ended in an error is seen beside the assertion on its values."""
+    result = project(
+        """
+        from lunora_rx.testing import record
+
+        async def test_it(lunora_server, lunora_client, lunora_time):
+            lunora_server.fail("tickets:open", "BOOM")
+            tickets = record(lunora_client.live("tickets:open"))
+            await lunora_time.settle()
+            assert tickets.values == [[]]
+        """
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [">*assert tickets.values*", "E *recorded 0 s: error ServerError(*BOOM*", "E *test_project.py:5 in test_it: *"]
+    )
+
+
+def test_forgotten_await_of_time_fails_the_test(project):
+    """A test that lets no time pass proves nothing; one that awaits, later or in a task, passes."""
+    result = project(
+        """
+        import asyncio
+
+        async def test_advance(lunora_time):
+            lunora_time.advance(5)
+
+        def test_plain(lunora_time):
+            lunora_time.settle()
+
+        async def test_awaited(lunora_time):
+            later = lunora_time.advance(5)
+            task = asyncio.create_task(lunora_time.advance(5))
+            await lunora_time.settle()
+            await later
+            await task
+        """
+    )
+    result.assert_outcomes(failed=2, passed=1)
+    result.stdout.fnmatch_lines(
+        ["advance(5) was not awaited", "*test_project.py:4 in test_advance: lunora_time.advance(5)"]
+    )
+    result.stdout.fnmatch_lines(["settle() was not awaited"])
+
+
+def test_hang_is_told_with_the_tests_line_and_what_was_not_scripted(project):
+    """Neither asyncio's line nor the client's tasks, and no traceback of the kit."""
+    result = project(
+        """
+        import asyncio
+
+        async def test_it(lunora_client, lunora_time):
+            lunora_client.live("a:b").subscribe(print, lambda error: None)
+            while True:
+                await asyncio.sleep(3600)
+        """
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "what the test awaits has not come*",
+            "*test_project.py:6 in test_it: await asyncio.sleep*",
+            "nobody scripted*",
+        ]
+    )
+    result.stdout.no_re_match_line(r".*(asyncio/|lunora_rx/|_lunora_rx_pytest)")
+
+
+def test_marbles_that_differ_are_shown_at_the_tests_line(project):
+    """What compares them is no part of the traceback."""
+    result = project(
+        """
+        from lunora_rx.testing import assert_marbles, hot_live, record
+        from reactivex.testing import TestScheduler
+
+        def test_it():
+            scheduler = TestScheduler()
+            assert_marbles(record(hot_live("a", scheduler=scheduler), scheduler), "a")
+        """
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines([">*assert_marbles(record(*", "E *AssertionError: marbles 'a' expected"])
+    result.stdout.no_fnmatch_line("*marbles.py*")
 
 
 def test_app_is_served_in_memory_and_in_virtual_time(project):

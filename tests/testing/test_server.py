@@ -68,6 +68,17 @@ async def test_scripts_for_exact_arguments_go_before_those_for_any(server, clien
     assert await client.query("a:b", {"n": 2}) == "default shard"
 
 
+async def test_row_that_is_not_there_cannot_be_changed(server):
+    """A wrong key in a test is told, in lists and in pages."""
+    server.push("messages:list", ROWS)
+    server.push("messages:page", {"page": ROWS, "isDone": True})
+    for function in ("messages:list", "messages:page"):
+        with pytest.raises(ValueError, match=r"update\(\): the query .* has no row with _id '9', only \['1', '2'\]"):
+            server.update(function, {"_id": "9"})
+        with pytest.raises(ValueError, match=r"delete\(\): .* no row with _id '9'"):
+            server.delete(function, "9")
+
+
 async def test_row_changes_are_merged_as_the_client_merges(server, client, lunora_time):
     """Insert, update and delete go out as deltas; who comes later gets the whole value."""
     server.push("messages:list", ROWS, {"c": 1})
