@@ -13,6 +13,7 @@ import typer
 
 from lunora_rx import __version__
 from lunora_rx.cli import codegen, queue
+from lunora_rx.cli.dashboard.command import dashboard
 from lunora_rx.cli.record import record
 from lunora_rx.cli.replay import replay
 from lunora_rx.devserver import App
@@ -30,6 +31,7 @@ app.command(epilog='Example: lunora-rx record messages:list \'{"channel": "gener
 )
 app.command(epilog="Example: lunora-rx replay session.jsonl --speed 4")(replay)
 app.command(epilog="Example: lunora-rx codegen http://127.0.0.1:8787 -o api.py")(codegen.codegen)
+app.command(epilog="Example: lunora-rx dashboard --url http://127.0.0.1:8787")(dashboard)
 
 
 @app.callback(invoke_without_command=True)
