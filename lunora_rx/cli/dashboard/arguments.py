@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any, Final
 
 from lunora_rx.errors import CodecError
@@ -50,24 +51,21 @@ def check_args(tree: dict[str, Any], schema: Mapping[str, Any]) -> dict[str, Any
 
 
 def _problems(tree: object, schema: Mapping[str, Any]) -> list[str]:
-    from jsonschema.exceptions import SchemaError, best_match
-    from jsonschema.validators import Draft202012Validator, extend
-    from referencing.exceptions import Unresolvable
-
-    plain = Draft202012Validator.VALIDATORS["type"]
+    exceptions, validators = import_module("jsonschema.exceptions"), import_module("jsonschema.validators")
+    draft = validators.Draft202012Validator
+    plain = draft.VALIDATORS["type"]
 
     def type_or_tag(validator: Any, types: Any, instance: Any, within: Any) -> Any:
         # Documents describe bigints and bytes as strings; on the wire they are tags.
         return () if isinstance(instance, dict) and TAG in instance else plain(validator, types, instance, within)
 
-    # ruff would have the class in capitals, and it is no constant.
-    validator = extend(Draft202012Validator, {"type": type_or_tag})(dict(schema))
+    checker = validators.extend(draft, {"type": type_or_tag})
     try:
-        validator.check_schema(dict(schema))
-        found = sorted(validator.iter_errors(tree), key=lambda error: error.json_path)
-        return [_told(best_match([each]) or each) for each in found]
-    except (SchemaError, Unresolvable):
+        checker.check_schema(dict(schema))
+        found = sorted(checker(dict(schema)).iter_errors(tree), key=lambda error: str(error.json_path))
+    except (exceptions.SchemaError, import_module("referencing.exceptions").Unresolvable):
         return []
+    return [_told(exceptions.best_match([each])) for each in found]
 
 
 def _told(error: Any) -> str:

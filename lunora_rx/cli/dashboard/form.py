@@ -42,7 +42,7 @@ class ArgumentsForm:
             self.view.objects = [self._text]
             return
         form = pn.Column(*self._widgets.values(), sizing_mode="stretch_width", margin=0)
-        self._tabs = pn.Tabs(("Form", form), ("JSON", self._text), sizing_mode="stretch_width")
+        self._tabs = pn.Tabs(("Form", form), ("JSON", self._text), dynamic=True, sizing_mode="stretch_width")
         self._tabs.param.watch(self._carry_over, "active")
         self.view.objects = [self._tabs]
 

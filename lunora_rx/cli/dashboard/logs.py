@@ -7,10 +7,16 @@ from html import escape
 from typing import Any, Final
 
 from lunora_rx.cli.dashboard.desk import Desk
-from lunora_rx.cli.dashboard.toolkit import STYLES, badge, pn
+from lunora_rx.cli.dashboard.toolkit import STYLES, badge, pd, pn
 
 PACE: Final = 500  # milliseconds
 _CALLS: Final = ("time", "kind", "function", "arguments", "state", "result")
+_SMALL: Final = """
+.tabulator { font-size: 13px; }
+.tabulator .tabulator-header .tabulator-col { font-weight: 600; font-size: 12px; color: #4b5563; }
+.tabulator-row .tabulator-cell { padding: 3px 6px; height: 24px; }
+.tabulator-row { min-height: 24px; }
+"""
 _FRAMES: Final = ("time", "way", "type", "bytes", "text")
 
 
@@ -31,7 +37,7 @@ class Logs:
         self.status = pn.pane.HTML("", stylesheets=[STYLES], margin=(0, 10), align="center")
         self._calls = _table(_CALLS, {"time": 90, "kind": 80, "function": 170, "arguments": 260, "state": 90})
         self._frames = _table(_FRAMES, {"time": 90, "way": 80, "type": 220, "bytes": 70})
-        self.view = pn.Tabs(("Calls", self._calls), ("Frames", self._frames), sizing_mode="stretch_width", height=250)
+        self.view = pn.Tabs(("Calls", self._calls), ("Frames", self._frames), sizing_mode="stretch_width", height=240)
 
     def look(self) -> None:
         """Show what there is now."""
@@ -53,7 +59,7 @@ class Logs:
         parts = [badge(str(client.status.value))]
         if client.pending.value:
             parts.append(badge(f"{client.pending.value} queued", "waits"))
-        parts.append(f"<span>{self._desk.frames.count} frames</span>")
+        parts.append(f"<span class='frames'>{self._desk.frames.count} frames</span>")
         line = f'<div class="line status">{" ".join(parts)}</div>'
         if self.status.object != line:
             self.status.object = line
@@ -89,11 +95,10 @@ def _table(columns: Sequence[str], widths: dict[str, int]) -> Any:
         # What a server says is text, whatever it looks like.
         formatters={name: {"type": "plaintext"} for name in columns},
         selectable=False,
+        stylesheets=[_SMALL],
         margin=0,
     )
 
 
 def _frame(columns: Sequence[str], rows: list[Sequence[Any]]) -> Any:
-    import pandas
-
-    return pandas.DataFrame(rows, columns=list(columns))
+    return pd.DataFrame(rows, columns=list(columns))

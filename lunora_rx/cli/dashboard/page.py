@@ -13,6 +13,11 @@ from lunora_rx.cli.dashboard.toolkit import STYLES, Message, pn
 from lunora_rx.cli.dashboard.view import QueryView
 
 _ACCENT = "#1f2a44"
+# A moon, in the page itself: one request less, and none that the server logs.
+_ICON = (
+    "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E"
+    "%3Cpath fill='%231f2a44' d='M10 1a7 7 0 1 0 5 11A6 6 0 0 1 10 1z'/%3E%3C/svg%3E#.svg"
+)
 
 
 class Page:
@@ -29,7 +34,7 @@ class Page:
         self._views: dict[int, QueryView] = {}
         self._picker = Picker(self._start)
         self._logs = Logs(desk)
-        self._tabs = pn.Tabs(closable=True, sizing_mode="stretch_both", min_height=460, dynamic=True)
+        self._tabs = pn.Tabs(closable=True, sizing_mode="stretch_both", min_height=440, dynamic=True)
         self._hint = Message("note")
         self._hint.show(
             "Pick a query on the left and watch it: its rows appear here, and change as they do on the server."
@@ -46,7 +51,17 @@ class Page:
             title=headline(self._title),
             header=[pn.Row(pn.HSpacer(), self._logs.status, sizing_mode="stretch_width", margin=0)],
             sidebar=[self._picker.view],
-            main=[pn.Column(self._hint.pane, self._tabs, self._logs.view, sizing_mode="stretch_both", margin=0)],
+            main=[
+                pn.Column(
+                    self._hint.pane,
+                    self._tabs,
+                    self._logs.view,
+                    sizing_mode="stretch_both",
+                    styles={"height": "calc(100vh - 90px)", "min-height": "700px"},
+                    margin=0,
+                )
+            ],
+            favicon=_ICON,
             header_background=_ACCENT,
             sidebar_width=320,
             raw_css=[STYLES],

@@ -8,6 +8,7 @@ import secrets
 import signal
 import socket
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any, Final
 
 from lunora_rx.arguments import show_url
@@ -31,6 +32,7 @@ async def serve_dashboard(url: str, *, token: str | None, port: int, ready: Call
     """
     ends = asyncio.Event()
     _end_on_interrupt(ends)
+    asyncio.get_running_loop().set_exception_handler(_pass_over_gone_pages)
     desk = Desk(url, token=token)
     try:
         key = secrets.token_urlsafe(16)
@@ -77,3 +79,10 @@ def _end_on_interrupt(ends: asyncio.Event) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(NotImplementedError):  # Windows: KeyboardInterrupt ends it
             loop.add_signal_handler(number, ends.set)
+
+
+def _pass_over_gone_pages(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Report what nobody caught, but not that a page was closed while something was on its way to it."""
+    gone = import_module("tornado.websocket").WebSocketClosedError
+    if not isinstance(context.get("exception"), gone):
+        loop.default_exception_handler(context)

@@ -9,7 +9,7 @@ from typing import Any, Final
 from lunora_rx import LiveQuery, Snapshot, bind
 from lunora_rx import operators as lops
 from lunora_rx.cli.dashboard.columns import ColumnKind, Columns, columns_of, shown
-from lunora_rx.cli.dashboard.toolkit import STYLES, badge, pn
+from lunora_rx.cli.dashboard.toolkit import STYLES, badge, np, pn
 from lunora_rx.rx.binding import Schedule
 
 # Seconds between two pictures: faster than this nobody reads numbers.
@@ -103,8 +103,6 @@ def _data(columns: Columns) -> dict[str, Any]:
 
 def _array(cells: list[Any], kind: ColumnKind) -> Any:
     """Return a column as NumPy has it, which travels in binary; whole numbers with gaps become numbers with gaps."""
-    import numpy as np
-
     if kind == "datetime":
         naive = [None if cell is None else cell.replace(tzinfo=None) for cell in cells]
         return np.array(naive, dtype="datetime64[ms]")
