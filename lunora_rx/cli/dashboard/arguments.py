@@ -57,7 +57,8 @@ def _problems(tree: object, schema: Mapping[str, Any]) -> list[str]:
 
     def type_or_tag(validator: Any, types: Any, instance: Any, within: Any) -> Any:
         # Documents describe bigints and bytes as strings; on the wire they are tags.
-        return () if isinstance(instance, dict) and TAG in instance else plain(validator, types, instance, within)
+        is_tag = isinstance(instance, list) and instance[:1] == [TAG]
+        return () if is_tag else plain(validator, types, instance, within)
 
     checker = validators.extend(draft, {"type": type_or_tag})
     try:

@@ -126,6 +126,8 @@ def _read(field: Field, entry: str) -> Any:
         return UNDEFINED
     try:
         return _value(field, entry)
+    except ArgumentsError:
+        raise
     except (ValueError, KeyError):
         raise ArgumentsError(f"{field.name}: {entry!r} is no {_NAMES.get(field.kind, field.kind)}") from None
 

@@ -14,7 +14,7 @@ _CALLS: Final = ("time", "kind", "function", "arguments", "state", "result")
 _SMALL: Final = """
 .tabulator { font-size: 13px; }
 .tabulator .tabulator-header .tabulator-col { font-weight: 600; font-size: 12px; color: #4b5563; }
-.tabulator-row .tabulator-cell { padding: 3px 6px; height: 24px; }
+.tabulator-row .tabulator-cell { font-size: 13px; padding: 3px 6px; height: 24px; }
 .tabulator-row { min-height: 24px; }
 """
 _FRAMES: Final = ("time", "way", "type", "bytes", "text")
