@@ -47,16 +47,15 @@ async def main() -> None:
         address = (await process.stdout.readline()).decode().strip()
         driver = await stack.enter_async_context(async_playwright())
         browser = await driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        page = await browser.new_page(viewport={"width": 1360, "height": 860})
+        page = await browser.new_page(viewport={"width": 1360, "height": 840})
         await page.goto(address)
         await show(page)
         await page.screenshot(path=PICTURE)
         await browser.close()
-    print(f"{PICTURE}: {PICTURE.stat().st_size} bytes")
 
 
 async def show(page: Any) -> None:
-    """Watch the readings as a chart, and run two functions."""
+    """Watch the readings as a chart, cut its connection, and look at the frames."""
     functions = page.locator("select").first
     await page.locator("option", has_text="readings:recent").wait_for(state="attached")
     await functions.select_option(label="readings:recent")
@@ -65,12 +64,10 @@ async def show(page: Any) -> None:
     await viewer.wait_for()
     await asyncio.sleep(SECONDS)
     await viewer.evaluate(RESTORE, CHART)
-    await functions.select_option(label="readings:add")
-    for name, value in {"tick": 0, "at": 0, "cpu": 0, "memory": 0, "disk": 0, "network": 0}.items():
-        await page.get_by_label(name, exact=True).fill(str(value))
     await functions.select_option(label="demo:cut")
     await page.get_by_label("seconds", exact=True).fill("0.5")
     await page.get_by_role("button", name="Run action").click()
+    await page.get_by_text("Frames", exact=True).click()
     await asyncio.sleep(SECONDS / 4)
 
 
