@@ -177,9 +177,12 @@ async def test_text_of_a_server_is_never_markup(opened):
 
 
 async def test_path_typed_by_hand_can_be_watched(opened):
-    """A server need not have a document."""
+    """A server need not have a document; a path that it does not have fails, and says so."""
     page = opened.page
     await pick(page, "another function…")
+    await page.get_by_label("Function path").fill("songs:none")
+    await page.get_by_role("button", name="Watch").click()
+    await page.get_by_text("failed", exact=True).wait_for()
     await page.get_by_label("Function path").fill("songs:list")
     await page.get_by_role("button", name="Watch").click()
     await page.get_by_text("1 rows").wait_for()

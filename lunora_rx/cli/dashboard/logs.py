@@ -37,7 +37,9 @@ class Logs:
         self.status = pn.pane.HTML("", stylesheets=[STYLES], margin=(0, 10), align="center")
         self._calls = _table(_CALLS, {"time": 90, "kind": 80, "function": 170, "arguments": 260, "state": 90})
         self._frames = _table(_FRAMES, {"time": 90, "way": 80, "type": 220, "bytes": 70})
-        self.view = pn.Tabs(("Calls", self._calls), ("Frames", self._frames), sizing_mode="stretch_width", height=240)
+        self.view = pn.Tabs(
+            ("Calls", self._calls), ("Frames", self._frames), dynamic=True, sizing_mode="stretch_width", height=240
+        )
 
     def look(self) -> None:
         """Show what there is now."""
