@@ -10,6 +10,7 @@ import typer
 
 from lunora_rx import __version__
 from lunora_rx.cli import calling, codegen, importing, queue, sending, serving, watching
+from lunora_rx.cli.dashboard.command import dashboard
 from lunora_rx.cli.ending import run_loop
 from lunora_rx.cli.record import record
 from lunora_rx.cli.replay import replay
@@ -33,6 +34,7 @@ app.command("import", epilog="Example: lunora-rx import songs:add songs.csv --ch
 app.command("mutate", epilog="""Example: lunora-rx mutate messages:send '{"text": "hi"}'""")(calling.mutate)
 app.command("serve", epilog="Example: lunora-rx serve app.py --port 8787 --storage ./data --reload")(serving.serve)
 app.command("watch", epilog="""Example: lunora-rx watch readings:recent '{"limit": 50}' --sort -at""")(watching.watch)
+app.command(epilog="Example: lunora-rx dashboard --url http://127.0.0.1:8787")(dashboard)
 
 
 @app.callback(invoke_without_command=True)

@@ -78,6 +78,19 @@ def read_methods(document: object) -> list[Method]:
     Raises:
         DocumentError: It is no OpenRPC document, or two names cannot stand beside each other.
     """
+    methods, problems = split_methods(document)
+    problems += _collisions(methods)
+    if problems:
+        raise DocumentError(*problems)
+    return methods
+
+
+def split_methods(document: object) -> tuple[list[Method], list[str]]:
+    """Return the methods that can be read, sorted by namespace and function, and what is wrong with the others.
+
+    Raises:
+        DocumentError: It is no OpenRPC document.
+    """
     if not isinstance(document, Mapping) or not isinstance(document.get("methods"), list):
         raise DocumentError("this is no OpenRPC document: it is an object with a list 'methods'")
     methods: list[Method] = []
@@ -87,10 +100,7 @@ def read_methods(document: object) -> list[Method]:
             methods.append(_method(each, f"methods[{index}]"))
         except DocumentError as error:
             problems += error.problems
-    problems += _collisions(methods)
-    if problems:
-        raise DocumentError(*problems)
-    return sorted(methods, key=lambda method: method.path.split(":"))
+    return sorted(methods, key=lambda method: method.path.split(":")), problems
 
 
 def _method(method: object, place: str) -> Method:

@@ -422,7 +422,11 @@ async def test_import_of_a_data_frame_says_what_to_pass(client):
 LINES = ["n,m\n", "1,2\n"]
 
 
-@pytest.mark.parametrize("rows", [io.StringIO("".join(LINES)), io.BytesIO(b"n\n1\n"), LINES, (b"n", b"1")], ids=lambda rows: type(rows).__name__)
+@pytest.mark.parametrize(
+    "rows",
+    [io.StringIO("".join(LINES)), io.BytesIO(b"n\n1\n"), LINES, (b"n", b"1")],
+    ids=lambda rows: type(rows).__name__,
+)
 async def test_import_of_lines_is_refused_at_once(client, rows):
     """They are no rows before somebody reads them as such."""
     with pytest.raises(TypeError, match=r"not (an open file|a text) \(.*csv\.DictReader\("):
