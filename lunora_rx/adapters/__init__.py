@@ -1,0 +1,1 @@
+"""Live queries where they are looked at: one optional library a module, imported lazily."""
