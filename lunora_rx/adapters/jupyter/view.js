@@ -50,7 +50,7 @@ function render({ model, el }) {
     badge.textContent = model.get("label");
     badge.dataset.tone = model.get("tone");
     const { count, position, is_paused, at: time } = model.get("history");
-    pause.textContent = is_paused ? "▶ resume" : "⏸ pause";
+    pause.textContent = is_paused ? "resume" : "pause";
     pause.disabled = count === 0;
     slider.hidden = count < 2;
     slider.max = String(Math.max(count - 1, 0));

@@ -52,8 +52,8 @@ class Panel:
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._rows = None if config is None else RowsTable()
-        self._config = config
-        self._viewer: Any = None
+        self._config = None if config is None else {"title": title, **config}
+        self._rows_view: Any = None
         self.watch = Watch(observable, self._draw, interval=1 / fps, history=history)
         self.head = _view_class()(title=title)
         self.head.on_msg(self._cross)
@@ -62,7 +62,7 @@ class Panel:
     def close(self) -> None:
         """Let go of the Observable, and of the widgets."""
         self.watch.close()
-        for widget in (self._viewer, self.root, self.head):
+        for widget in (self._rows_view, self.root, self.head):
             if widget is not None:
                 widget.close()
 
@@ -112,11 +112,11 @@ class Panel:
         assert self._rows is not None, "asked where there is a table only"
         if not self._rows.show(rows):
             return False
-        if self._viewer is None:
-            self._viewer = _perspective_viewer(self._config or {})
-        if self._viewer.table is not self._rows.table:
-            self._viewer.load(self._rows.table)
-        self._stack_up(self._viewer)
+        if self._rows_view is None:
+            self._rows_view = _rows_view(self._config or {})
+        if self._rows_view.table is not self._rows.table:
+            self._rows_view.load(self._rows.table)
+        self._stack_up(self._rows_view)
         return True
 
     def _stack_up(self, *below: Any) -> None:
@@ -156,7 +156,26 @@ def _stack(head: Any) -> Any:
     return ipywidgets.VBox([head])
 
 
-def _perspective_viewer(config: dict[str, Any]) -> Any:
+@cache
+def _rows_view_class() -> Any:
     from perspective.widget import PerspectiveWidget  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
-    return PerspectiveWidget(None, **config)
+    # Each widget would bring the module (6 MB) along, and a page can run it only once: it is sent when asked for.
+    module = str(PerspectiveWidget._esm).encode()
+
+    class RowsView(PerspectiveWidget):  # type: ignore[misc, unused-ignore]
+        _esm = _HERE / "perspective.js"
+
+        def send_module(self, widget: Any, message: dict[str, Any], buffers: Any) -> None:
+            if message.get("type") == "module":
+                self.send({"type": "module"}, buffers=[module])
+
+    return RowsView
+
+
+def _rows_view(config: dict[str, Any]) -> Any:
+    view = _rows_view_class()(None, **{"settings": False, **config})
+    view.layout.height = view.layout.min_height = "26em"
+    view.layout.flex = "0 0 auto"
+    view.on_msg(view.send_module)
+    return view
