@@ -41,15 +41,14 @@ path = Path(directory.name) / "game.jsonl.gz"
 # ## Record
 
 # %%
-async with app.serve() as url, LunoraClient(url) as client:
-    async with client.record(path):
-        scores = client.live("scores:list")
-        watching = scores.subscribe(lambda rows: print("live:", sum(row["points"] for row in rows), "points"))
-        for turn in range(6):
-            await client.mutation("scores:add", {"player": "Ada" if turn % 2 else "Bo", "points": turn + 1})
-            await scores.first(lambda rows, turn=turn: len(rows) > turn)
-            await asyncio.sleep(0.1)
-        watching.dispose()
+async with app.serve() as url, LunoraClient(url) as client, client.record(path):
+    scores = client.live("scores:list")
+    watching = scores.subscribe(lambda rows: print("live:", sum(row["points"] for row in rows), "points"))
+    for turn in range(6):
+        await client.mutation("scores:add", {"player": "Ada" if turn % 2 else "Bo", "points": turn + 1})
+        await scores.first(lambda rows, turn=turn: len(rows) > turn)
+        await asyncio.sleep(0.1)
+    watching.dispose()
 
 # %% [markdown]
 # ## Replay, by hand

@@ -137,7 +137,8 @@ class Watch:
         self._show()
 
     def _end(self) -> None:
-        self._badge = badge_of(Snapshot(), is_over=True)
+        if self._badge.tone != "failed":
+            self._badge = badge_of(Snapshot(), is_over=True)
         self._show()
 
     def _show(self) -> None:
