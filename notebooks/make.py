@@ -35,9 +35,9 @@ def execute(notebook: NotebookNode) -> NotebookNode:
     return notebook
 
 
-def tidied(notebook: NotebookNode) -> NotebookNode:
+def tidied(notebook: NotebookNode, metadata: NotebookNode) -> NotebookNode:
     """Return a notebook without what only a running kernel understands, and without what changes at each run."""
-    notebook.metadata.pop("widgets", None)
+    notebook.metadata = metadata
     for cell in notebook.cells:
         cell.metadata = {}
         if cell.cell_type == "code":
@@ -65,7 +65,7 @@ def _joined(outputs: list[NotebookNode]) -> list[NotebookNode]:
 
 def make(source: Path) -> None:
     """Run one source, and write its notebook."""
-    notebook = tidied(execute(read(source)))
+    notebook = tidied(execute(read(source)), read(source).metadata)
     nbformat.write(notebook, source.with_suffix(".ipynb"))
 
 
