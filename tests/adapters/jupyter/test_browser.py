@@ -161,4 +161,6 @@ async def test_views_in_jupyterlab_are_live_and_leave_nothing(lab, tmp_path):
     for number in (1, 2, 3):
         await lab.run(number, "None")
     await lab.wait("() => document.querySelectorAll('.lunora-rx-badge').length === 1")
-    assert await lab.observers() == 0
+    # The browser tells of a closed output when it has taken it away, and the kernel hears of it after the cell.
+    counts = [await lab.observers() for _ in range(5)]
+    assert counts[-1] == 0, counts
