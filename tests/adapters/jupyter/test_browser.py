@@ -47,7 +47,7 @@ CHART = 'show(readings, plugin="Y Line", group_by=["step"], split_by=["sensor"],
 OBSERVERS = 'print("observers:", client._cache.observer_count)'
 CELLS = ["readings", CHART, "show(readings, plain=True)", "client.pending", OBSERVERS]
 CUT = "app.faults.refuse_sockets(); app.faults.drop_sockets()"
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+FLAGS = ["--no-sandbox", "--disable-gpu", "--enable-unsafe-swiftshader", "--disable-background-networking"]
 SECOND = 1000
 
 
@@ -68,6 +68,12 @@ class Lab:
             await self.page.keyboard.press("Control+A")
             await self.page.keyboard.insert_text(text)
         await self.page.keyboard.press("Control+Enter")
+        prompt = self.cell(number).locator(".jp-InputPrompt")
+        for _ in range(600):
+            await asyncio.sleep(0.1)
+            if re.fullmatch(r"\[\d+\]:", await prompt.inner_text()):
+                return
+        raise AssertionError(f"cell {number} does not come to its end")
 
     async def wait(self, expression):
         await self.page.wait_for_function(expression, timeout=60 * SECOND)
@@ -134,7 +140,7 @@ async def test_views_in_jupyterlab_are_live_and_leave_nothing(lab, tmp_path):
     await lab.wait("() => document.querySelectorAll('perspective-viewer').length === 2")
     before = await lab.rows.nth(0).inner_text()
     await lab.wait(f"() => document.querySelector('.lunora-rx-rest').textContent !== '{before}'")
-    await asyncio.sleep(4)
+    await asyncio.sleep(8)
     await lab.page.screenshot(path=shots / "jupyter_live.png")
     assert await lab.observers() == 3
     for _ in range(3):
