@@ -38,6 +38,7 @@ from lunora_rx.protocol.preloaded import Preloaded
 from lunora_rx.protocol.session_probe import User, UserStatus
 from lunora_rx.recorder import Recording
 from lunora_rx.recording import ReplayClient, replay
+from lunora_rx.rx import display as _display
 from lunora_rx.rx.binding import bind
 from lunora_rx.rx.calls import Call, Failed, Mutation, Ok, Phase
 from lunora_rx.rx.combined import Combined
@@ -56,6 +57,8 @@ from lunora_rx.rx.whispers import Whisper
 from lunora_rx.storage import Storage
 
 __version__ = "0.1.0"
+
+_display.display_by("lunora_rx.adapters.jupyter")
 
 __all__ = [
     "KEEP",

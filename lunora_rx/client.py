@@ -106,6 +106,7 @@ from lunora_rx.recorder import Recording
 from lunora_rx.rx.cache import Query, SharedCache
 from lunora_rx.rx.calls import Call, Failed, Mutation, Ok, Slot, result_of
 from lunora_rx.rx.combined import PATIENCE, Combinations, Combined
+from lunora_rx.rx.display import Health
 from lunora_rx.rx.following import FollowingSource
 from lunora_rx.rx.http_stream import HttpStream, HttpStreams
 from lunora_rx.rx.importing import QUEUED_CHUNKS, Import, Rows
@@ -289,12 +290,15 @@ class LunoraClient:
             path_of=partial(function_path, kind="query", method="cache.get()"),
             inspects=debug,
         )
+        self._status = Latest(Status.IDLE, report, title="client.status")
+        self._mutations = Mutations(report, reporter(on_error, "an optimistic transform"), is_durable=has_storage)
+        self._health = Health(self._status, self._mutations.pending)
+        self._health.show_beside_itself()
+        self._shapes = Shapes(self._driver, report, inspects=debug, health=self._health)
         self._whispers = Whispers(self._driver, report)
         self._http_streams = HttpStreams(self._driver, report)
-        self._shapes = Shapes(self._driver, report, inspects=debug)
         self._combinations = Combinations(self._driver, report)
         self._runs = Runs(self._driver, report)
-        self._status = Latest(Status.IDLE, report)
         self._token_expired: Signal[str | None] = Signal(report)
         self._identity_changed: Signal[IdentityChanged] = Signal(report)
         self._auth_token_changed: Signal[None] = Signal(report)
@@ -305,7 +309,6 @@ class LunoraClient:
         self._recording: Recording | None = None
         self._queue_limit = queue_limit
         self._inspects = debug
-        self._mutations = Mutations(report, reporter(on_error, "an optimistic transform"), is_durable=has_storage)
         self._driver.publish_to(with_logs(self._handlers()))
         self._tapped = TappedCalls(self._driver, self._cache.find)
 
@@ -449,8 +452,8 @@ class LunoraClient:
             return Query(path, encode_args(each, f"live({path!r})"), name)
 
         if isinstance(args, Observable):
-            return LiveQuery(FollowingSource(self._cache, repr(path), args, query_of))
-        return LiveQuery(CachedSource(self._cache, query_of(args)))
+            return LiveQuery(FollowingSource(self._cache, repr(path), args, query_of), self._health)
+        return LiveQuery(CachedSource(self._cache, query_of(args)), self._health)
 
     @overload
     def query(
@@ -678,7 +681,7 @@ class LunoraClient:
             call_soon=self._driver.call_soon,
             report=self._report,
         )
-        return PaginatedQuery(source)
+        return PaginatedQuery(source, self._health)
 
     @overload
     def combine(self, members: Mapping[str, LiveQuery[T]], *, patience: float = PATIENCE) -> Combined[T]: ...
@@ -872,7 +875,8 @@ class LunoraClient:
                 query,
                 offer=lambda: driver.show_preloaded(preload, query.shard),
                 look=lambda: driver.core.preloads.look(preload),
-            )
+            ),
+            self._health,
         )
 
     def import_rows(

@@ -88,7 +88,7 @@ RINGS = {
     "testing": TOOL._replace(ours=TOOL.ours | names("devserver")),
     "codegen": TOOL,
     "cli": Ring(ANYTHING, ANYTHING, ANYTHING),
-    "adapters": Ring(names("__init__ client rx"), names("reactivex"), ANYTHING),
+    "adapters": Ring(names("__init__ client rx operators"), names("reactivex"), ANYTHING),
     "devserver": Ring(names("errors protocol core.delta devserver"), names("aiohttp")),
 }
 
@@ -133,7 +133,7 @@ def _may_import_ours(module: str, ring: Ring, target: str) -> bool:
     if ring.ours is ANYTHING:
         return True
     if module.split(".")[0] == target.split(".")[0] == "adapters":
-        return target in (module, "adapters")
+        return target == "adapters" or target.split(".")[:2] == module.split(".")[:2]
     return any(target == prefix or target.startswith(f"{prefix}.") for prefix in ring.ours)
 
 
@@ -234,6 +234,7 @@ def test_module_obeys_the_table_of_the_architecture(module, path):
         ("adapters.panel", "from lunora_rx.core.events import Event", "lunora_rx.core.events"),
         ("adapters.panel", "from lunora_rx.adapters.dash import bind", "lunora_rx.adapters.dash"),
         ("adapters.panel", "import lunora_rx.driver", "lunora_rx.driver"),
+        ("adapters.jupyter.watch", "from lunora_rx.adapters.panel import bind", "lunora_rx.adapters.panel"),
         ("devserver.session", "from lunora_rx.core.results import Result", "lunora_rx.core.results"),
         ("devserver.session", "from lunora_rx.client import LunoraClient", "lunora_rx.client"),
         ("devserver.session", "import reactivex", "reactivex"),
@@ -270,6 +271,7 @@ def test_coroutine_in_an_inner_ring_is_reported(module, source):
         ("client", "import aiohttp\nfrom lunora_rx.transport.aiohttp_transport import AiohttpTransport"),
         ("blocking", "import threading\nfrom lunora_rx import LunoraClient\nfrom lunora_rx.rx.calls import Call"),
         ("adapters.panel", "from lunora_rx import LunoraClient\ndef bind():\n    import panel"),
+        ("adapters.jupyter.watch", "from lunora_rx import operators\nfrom lunora_rx.adapters.jupyter import badges"),
         ("cli.commands", "import typer, rich\nfrom lunora_rx.devserver import App\nfrom lunora_rx.core import session"),
         ("devserver.answers", "import sqlite3, aiohttp\nfrom lunora_rx.core.delta import merge_delta"),
         ("devserver.answers", "async def f(): pass"),

@@ -1,1 +1,1 @@
-"""One optional library a module; each is imported when it is used."""
+"""Where live queries are looked at and measured: one optional library a module, imported when it is used."""

@@ -9,6 +9,7 @@ from reactivex import Observable, abc
 
 from lunora_rx.core.delta import RowMerge
 from lunora_rx.core.snapshot import Snapshot
+from lunora_rx.rx import display
 from lunora_rx.rx.cache import Query, SharedCache
 from lunora_rx.rx.interop import FirstValue, ObservableIterator, observable_to_aiter
 
@@ -111,15 +112,33 @@ class LiveQuery(Observable[T]):
     observer attaches to the same query and gets its latest value. Values are shared with all
     other observers: treat them as read-only.
 
+    In a notebook it displays itself, and stays live.
+
+    Args:
+        source: Where its values come from.
+        health: What it is displayed beside, if its client can tell.
+
     Source: ``docs/protocol.md``, section "Live queries".
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, health: display.Health | None = None) -> None:
         super().__init__()
         self._source = source
+        self._health = health
 
     def __repr__(self) -> str:
         return f"<LiveQuery {self._source.title} {self.snapshot.status}>"
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> Any:
+        return display.mimebundle(self)
+
+    def _display_(self) -> Any:
+        return display.view(self)
+
+    @property
+    def title(self) -> str:
+        """How the query is written in a program, its arguments left out."""
+        return self._source.title
 
     @property
     def value(self) -> T:

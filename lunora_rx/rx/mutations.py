@@ -77,9 +77,9 @@ class Mutations:
 
     def __init__(self, report: OnError, report_transform: OnError, *, is_durable: bool = False) -> None:
         self._is_durable = is_durable
-        self.pending: Latest[int] = Latest(0, report)
+        self.pending: Latest[int] = Latest(0, report, title="client.pending")
         self.settled: Signal[MutationSettled] = Signal(report)
-        self.progress: Latest[ReplayProgress] = Latest(ReplayProgress(), report)
+        self.progress: Latest[ReplayProgress] = Latest(ReplayProgress(), report, title="client.replay")
         self._report = report
         self._report_transform = report_transform
         self._open: dict[str, Mutation[Any]] = {}

@@ -18,6 +18,7 @@ from lunora_rx.core.snapshot import Snapshot
 from lunora_rx.errors import LunoraError
 from lunora_rx.protocol.values import UNDEFINED
 from lunora_rx.rx.cache import Query, SharedCache
+from lunora_rx.rx.display import Health
 from lunora_rx.rx.live_query import CachedSource, LiveQuery
 from lunora_rx.rx.observers import OnError
 from lunora_rx.rx.subject import Latest, once
@@ -273,8 +274,8 @@ class PaginatedQuery(LiveQuery[list[T]]):
     Source: ``docs/protocol.md``, section "Pagination".
     """
 
-    def __init__(self, source: PagedSource) -> None:
-        super().__init__(source)
+    def __init__(self, source: PagedSource, health: Health | None = None) -> None:
+        super().__init__(source, health)
         self._paged = source
 
     def __repr__(self) -> str:

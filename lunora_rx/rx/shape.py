@@ -18,6 +18,7 @@ from lunora_rx.core.shape_events import RowOp, RowsChanged, ShapeEvent, ShapeFai
 from lunora_rx.core.snapshot import Snapshot, SnapshotStatus
 from lunora_rx.errors import LunoraError
 from lunora_rx.protocol.values import UNDEFINED
+from lunora_rx.rx import display
 from lunora_rx.rx.interop import FirstValue, ObservableIterator, observable_to_aiter
 from lunora_rx.rx.observers import Observers, OnError
 from lunora_rx.rx.row_changes import RowChanges
@@ -151,10 +152,14 @@ class Shapes:
         requests: Where shapes are asked for.
         report: Takes what observers raise.
         inspects: Whether to find observers that change shared rows.
+        health: What shapes are displayed beside, if their client can tell.
     """
 
-    def __init__(self, requests: Requests, report: OnError, *, inspects: bool = False) -> None:
+    def __init__(
+        self, requests: Requests, report: OnError, *, inspects: bool = False, health: display.Health | None = None
+    ) -> None:
         self.requests = requests
+        self.health = health
         self.is_completed = False
         self._report = report
         self._inspects = inspects
@@ -204,7 +209,7 @@ class Shape(Observable[list[T]]):
     rows stay, and the stream goes on after the resume. An error of the shape itself ends lists and ``changes``
     for the observers of that moment with ``ServerError``, or with ``CodecError`` where rows cannot be read;
     a new observer gets the latest rows, not the error. A list is made only if somebody looks, and is
-    shared: treat it as read-only.
+    shared: treat it as read-only. In a notebook a shape displays itself, and stays live.
     """
 
     def __init__(self, shapes: Shapes, name: str, args: Any, shard: str) -> None:
@@ -216,11 +221,23 @@ class Shape(Observable[list[T]]):
         self._subject: RowsSubject[T] = shapes.new_subject()
         self._rows = MappingProxyType(self._subject.rows)
         self._observer_count = 0
+        self._health = shapes.health
         self._id = ""
 
     def __repr__(self) -> str:
+        return f"<Shape {self.title} {self._subject.status} rows={len(self._rows)}>"
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> Any:
+        return display.mimebundle(self)
+
+    def _display_(self) -> Any:
+        return display.view(self)
+
+    @property
+    def title(self) -> str:
+        """How the shape is written in a program, its arguments left out."""
         shard = f", shard={self._shard!r}" if self._shard else ""
-        return f"<Shape {self._name!r}{shard} {self._subject.status} rows={len(self._rows)}>"
+        return f"{self._name!r}{shard}"
 
     @property
     def rows(self) -> Mapping[str, T]:

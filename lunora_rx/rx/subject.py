@@ -20,6 +20,7 @@ from lunora_rx.core.delta import RowMerge
 from lunora_rx.core.events import QueryFailed, SnapshotChanged, ValueChanged
 from lunora_rx.core.snapshot import Snapshot, SnapshotStatus
 from lunora_rx.protocol.values import UNDEFINED
+from lunora_rx.rx import display
 from lunora_rx.rx.observers import Observers, OnError
 
 T = TypeVar("T")
@@ -152,14 +153,28 @@ class SnapshotSubject(Generic[T]):
 
 
 class Latest(Observable[T]):
-    """A value that changes: observers get it at once, then each real change."""
+    """A value that changes: observers get it at once, then each real change; displays itself in a notebook.
 
-    def __init__(self, value: T, report: OnError) -> None:
+    Args:
+        value: What it is at first.
+        report: Takes what an observer raises.
+        title: How it is written in a program.
+    """
+
+    def __init__(self, value: T, report: OnError, *, title: str = "value") -> None:
         super().__init__()
+        self.title = title
+        self._health: display.Health | None = None
         self._value = value
         self._observers: Observers[T] = Observers(report)
         self._turns: Turns[T] = Turns(self._show)
         self._is_completed = False
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> Any:
+        return display.mimebundle(self)
+
+    def _display_(self) -> Any:
+        return display.view(self)
 
     @property
     def value(self) -> T:

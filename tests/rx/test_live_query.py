@@ -420,7 +420,7 @@ def test_live_names_override_observable_deliberately():
     """Of the many methods of an Observable, a live query replaces ``first`` and no other."""
     ours = {name for name in vars(LiveQuery) if not name.startswith("_")}
     assert ours & set(dir(Observable)) == {"first"}
-    assert ours == {"aiter", "first", "refresh", "resilient", "snapshot", "snapshots", "value"}
+    assert ours == {"aiter", "first", "refresh", "resilient", "snapshot", "snapshots", "title", "value"}
 
 
 async def test_live_snapshot_tells_when_it_changed(server, client):
