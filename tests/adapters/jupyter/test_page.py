@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
 import re
 from pathlib import Path
@@ -20,15 +19,14 @@ async def test_first_chart_runs_as_it_stands():
     assert len([line for line in program.splitlines() if line]) == 10
     *_, shown = program.splitlines()
     names: dict = {}
-    code = compile(program.replace(shown, f"shown = {shown}"), "cell", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-    await eval(code, names)
+    exec(program.replace(shown, f"shown = {shown}"), names)
     waves = names["client"].live("waves:list")
     with waves.subscribe():
         await until(lambda: waves.snapshot.has_value and len(waves.value) > 2)
     assert "text/html" in names["shown"]._repr_mimebundle_()[0]
     names["making"].dispose()
     await names["client"].aclose()
-    await names["server"].__aexit__(None, None, None)
+    names["server"].close()
 
 
 def test_options_of_the_page_are_those_of_show():
