@@ -19,7 +19,7 @@ INTERNAL = {
     "Import": {"settle", "start", "close"},
     "UserObservable": {"set", "complete"},
     "Combined": {"lag"},
-    **dict.fromkeys(("LiveQuery", "PaginatedQuery", "Shape"), {"title"}),  # what a notebook writes above it
+    **{key: {"title"} for key in ("LiveQuery", "PaginatedQuery", "Shape")},  # what a notebook writes above it
 }
 PAIRS = [
     (getattr(lunora_rx, name), getattr(blocking, name))
