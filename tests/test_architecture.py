@@ -84,7 +84,7 @@ RINGS = {
     "testing": TOOL._replace(ours=TOOL.ours | names("devserver")),
     "codegen": TOOL,
     "cli": Ring(ANYTHING, ANYTHING, ANYTHING),
-    "adapters": Ring(names("__init__ client rx"), frozenset(), ANYTHING),
+    "adapters": Ring(names("__init__ client rx operators blocking"), frozenset(), ANYTHING),
     "devserver": Ring(names("errors protocol core.delta devserver"), names("aiohttp")),
 }
 

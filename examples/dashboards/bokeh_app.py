@@ -23,10 +23,10 @@ def build(doc, client):
     cut = Button(label="Cut the connection", button_type="danger", width=180)
     cut.on_click(lambda: client.action(api.demo.cut, {"seconds": CUT_SECONDS}) and None)
     charts = [
-        chart(table, "CPU", "cpu", "#2563eb", "0 '%'", y_range=(0, 100)),
-        chart(table, "Memory", "memory", "#7c3aed", "0 '%'", y_range=(0, 100)),
-        chart(table, "Disk, kB/s", "disk", "#db2777", "0.[0] a"),
-        chart(table, "Network, kB/s", "network", "#0d9488", "0.[0] a"),
+        chart(table, "CPU, %", "cpu", "#2563eb", "0", y_range=(0, 100)),
+        chart(table, "Memory, %", "memory", "#7c3aed", "0", y_range=(0, 100)),
+        chart(table, "Disk, kB/s", "disk", "#db2777", "0,0"),
+        chart(table, "Network, kB/s", "network", "#0d9488", "0,0"),
     ]
     counts = Div(text="", styles={"color": "#64748b", "font-family": "sans-serif"})
     watching = readings.resilient.map(lambda rows: client.cache.observer_count)
@@ -38,7 +38,7 @@ def build(doc, client):
 
 def chart(table, title, name, colour, numbers, **options):
     """Return a line over the last minute."""
-    plot = figure(title=title, x_axis_type="datetime", width=520, height=250, toolbar_location=None, **options)
+    plot = figure(title=title, x_axis_type="datetime", width=520, height=300, toolbar_location=None, **options)
     plot.varea(x="at", y1=0, y2=name, source=table, color=colour, alpha=0.15)
     plot.line(x="at", y=name, source=table, color=colour, line_width=2)
     plot.yaxis.formatter = NumeralTickFormatter(format=numbers)

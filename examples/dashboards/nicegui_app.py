@@ -55,13 +55,13 @@ def chart(*names, **limits):
     options = {
         "animation": False,
         "useUTC": True,
-        "legend": {"data": list(names)},
-        "grid": {"left": 60, "right": 20, "bottom": 30},
-        "xAxis": {"type": "time"},
+        "legend": {"data": list(names), "top": 0},
+        "grid": {"left": 60, "right": 20, "top": 50, "bottom": 30},
+        "xAxis": {"type": "time", "axisLabel": {"hideOverlap": True}},
         "yAxis": {"type": "value", "min": 0, "name": UNITS[names[0]], **limits},
         "series": [{**line, "name": name, "color": COLOURS[name], "data": []} for name in names],
     }
-    return ui.echart(options).classes("h-80")
+    return ui.echart(options).classes("h-96")
 
 
 async def cut():

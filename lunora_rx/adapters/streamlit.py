@@ -76,7 +76,7 @@ def badge(client: LunoraClient, snapshot: Snapshot[Any]) -> None:
         ClientClosedError: The client is closed.
     """
     word = freshness_of(snapshot, client.status.value)
-    load("streamlit", extra="streamlit").badge(word, icon=":material/circle:", color=_BADGES[word])
+    load("streamlit", extra="streamlit").badge(f"\N{BLACK CIRCLE} {word}", color=_BADGES[word])
 
 
 @cache
