@@ -23,13 +23,17 @@ def number(name, field, unit, *limits):
     """Return an indicator that turns orange and red at the limits."""
     colours = list(zip((*limits, 1e12), ("#15803d", "#b45309", "#b91c1c"), strict=False)) if limits else []
     size = {"font_size": "34pt", "title_size": "12pt"}
-    shown = pn.indicators.Number(name=name, value=latest[field], format=f"{{value:,.0f}} {unit}", colors=colours, **size)
+    shown = pn.indicators.Number(
+        name=name, value=latest[field], format=f"{{value:,.0f}} {unit}", colors=colours, **size
+    )
     return pn.Column(shown, styles=CARD, margin=8)
 
 
 def chart(title, colours, numbers, **options):
     """Return lines over the last minute."""
-    plot = figure(title=title, x_axis_type="datetime", height=300, sizing_mode="stretch_width", toolbar_location=None, **options)
+    plot = figure(
+        title=title, x_axis_type="datetime", height=300, sizing_mode="stretch_width", toolbar_location=None, **options
+    )
     for name, colour in colours.items():
         plot.line("at", name, source=table, color=colour, line_width=2, legend_label=name)
     plot.yaxis.formatter = NumeralTickFormatter(format=numbers)

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias, TypeVar
 from reactivex import Observable, abc
 
 from lunora_rx import LiveQuery, LunoraClient, Shape, bind
-from lunora_rx.adapters import FRAME, badge_html, freshness, in_frames, load
+from lunora_rx.adapters import FRAME, Freshness, badge_html, freshness, in_frames, load
 
 T = TypeVar("T")
 
@@ -89,8 +89,11 @@ def badge(
         ImportError, ValueError, RuntimeError: As ``show``.
     """
     div = load("bokeh.models", extra="bokeh").Div(text=badge_html("pending"))
-    words = freshness(client, live)
-    show(words, lambda word: div.update(text=badge_html(word)), document=document, interval=interval)
+
+    def paint(word: Freshness) -> None:
+        div.text = badge_html(word)
+
+    show(freshness(client, live), paint, document=document, interval=interval)
     return div
 
 

@@ -1,7 +1,7 @@
 """Panel: values as ``pn.rx``, for panes, widgets, indicators and expressions.
 
-The client belongs to the loop of the Panel server, one for all sessions (``pn.state.as_cached``); what is made here lets
-go of it when the session ends. Needs the extra ``panel``.
+The client belongs to the loop of the Panel server, one for all sessions (``pn.state.as_cached``); what is made here
+lets go of it when the session ends. Needs the extra ``panel``.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from reactivex import Observable, abc
 
 from lunora_rx import LiveQuery, LunoraClient, Shape, bind
-from lunora_rx.adapters import FRAME, badge_html, freshness, in_frames, load
+from lunora_rx.adapters import FRAME, Freshness, badge_html, freshness, in_frames, load
 
 T = TypeVar("T")
 
@@ -74,5 +74,9 @@ def badge(client: LunoraClient, live: LiveQuery[Any] | Shape[Any], *, interval: 
         ImportError, ValueError, RuntimeError: As ``show``.
     """
     html = load("panel", extra="panel").pane.HTML(badge_html("pending"))
-    show(freshness(client, live), lambda word: html.param.update(object=badge_html(word)), interval=interval)
+
+    def paint(word: Freshness) -> None:
+        html.object = badge_html(word)
+
+    show(freshness(client, live), paint, interval=interval)
     return html

@@ -1,7 +1,8 @@
 """Streamlit: what a live query shows, for the reruns of a fragment.
 
 A Streamlit script has no loop and runs again and again, so the client is a blocking one, made once a server process in
-``st.cache_resource``. Each session holds open what it looks at, and lets go when it ends. Needs the extra ``streamlit``.
+``st.cache_resource``. Each session holds open what it looks at, and lets go when it ends. Needs the extra
+``streamlit``.
 """
 
 from __future__ import annotations
@@ -53,7 +54,9 @@ def watch(
 
     Args:
         client: The one client of this process, from a function of yours under ``st.cache_resource``.
-        function, args, shard: As for ``client.live``. A session holds the last 64 queries open that it looked at.
+        function: As for ``client.live``. A session holds open the 64 queries that it looked at last.
+        args: As for ``client.live``.
+        shard: As for ``client.live``.
         wait: Seconds that the first look of a session waits for a value; without one the snapshot is ``pending``.
 
     Raises:

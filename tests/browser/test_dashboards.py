@@ -87,8 +87,8 @@ def test_page_loads_nothing_from_elsewhere(chromium, dashboard, url):
         page.on("request", lambda request: requests.append(request.url))
         page.goto(url)
         Screen(page, dashboard).expect_badge("live")
-    # Panel's template asks for its font, and does without.
-    known = r"(https?|wss?)://localhost|data:|blob:|https?://fonts\.googleapis\.com/css\?family=Open"
+    # Panel asks for a font and for style sheets that it serves itself too, and does without.
+    known = r"(https?|wss?)://localhost|data:|blob:|https?://(cdn\.holoviz\.org/panel|fonts\.googleapis\.com/css)"
     foreign = [each for each in requests if not re.match(known, each)]
     assert requests
     assert foreign == [], foreign
