@@ -28,7 +28,8 @@ def start():
     """Return the URL of a server that is fed; it is started once a process, and ends with it."""
     if url := os.environ.get("LUNORA_URL"):
         return url
-    process = subprocess.Popen([sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, __file__]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # noqa: S603
     start.process = process  # or its pipe would close, and with it the server
     return process.stdout.readline().strip()
 
