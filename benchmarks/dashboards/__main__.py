@@ -71,8 +71,9 @@ def measure(browser, name, seconds, client):
         after = watched.memory_info().rss
         page.close()
         return (
-            f"{writes:4.1f} writes/s, {seen['fps']:5.1f} frames/s, longest {seen['longest']:5.0f} ms, {seen['messages']:5.1f} messages/s,"
-            f" process {cpu:4.0%} CPU, {before / 2**20:.0f} -> {after / 2**20:.0f} MiB"
+            f"{writes:4.1f} writes/s, {seen['fps']:5.1f} frames/s, longest {seen['longest']:5.0f} ms,"
+            f" {seen['messages']:5.1f} messages/s, process {cpu:4.0%} CPU,"
+            f" {before / 2**20:.0f} -> {after / 2**20:.0f} MiB"
         )
     finally:
         process.kill()

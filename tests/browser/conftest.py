@@ -76,9 +76,7 @@ def url(dashboard, tmp_path_factory):
     words = command.format(app=EXAMPLES / f"{dashboard}_app.py", port=port).split()
     words = words if words[0].endswith(".py") else ["-m", *words]
     with log.open("wb") as output:
-        # NiceGUI behaves differently where it sees that pytest runs it.
-        environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTEST", "NICEGUI"))}
-        process = subprocess.Popen([sys.executable, *words], stdout=output, stderr=output, env=environment)
+        process = subprocess.Popen([sys.executable, *words], stdout=output, stderr=output, env=outside())
         try:
             wait_for(port, process, log)
             yield f"http://localhost:{port}{path}"
@@ -115,6 +113,11 @@ def open_page(chromium, url):
     yield open_page
     for context in contexts:
         context.close()
+
+
+def outside():
+    """Return an environment that does not show that a test runs: NiceGUI would behave differently."""
+    return {key: value for key, value in os.environ.items() if not key.startswith(("PYTEST", "NICEGUI"))}
 
 
 def free_port():

@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import expect
 
 from lunora_rx.devserver import App
-from tests.browser.conftest import ROOT, free_port, wait_for
+from tests.browser.conftest import ROOT, free_port, outside, wait_for
 
 PAGE = (ROOT / "docs" / "dashboards.md").read_text(encoding="utf-8")
 SECTIONS = (each.partition("\n") for each in PAGE.split("\n## ")[1:])
@@ -63,7 +63,7 @@ def test_program_of_the_page_shows_that_it_is_live(library, server_url, chromium
     (tmp_path / ".streamlit" / "secrets.toml").write_text(f'url = "{server_url}"', encoding="utf-8")
     words, log = COMMANDS[library].format(port=port).split(), tmp_path / "log"
     with log.open("wb") as output:
-        process = subprocess.Popen([sys.executable, *words], cwd=tmp_path, stdout=output, stderr=output)
+        process = subprocess.Popen([sys.executable, *words], cwd=tmp_path, stdout=output, stderr=output, env=outside())
     try:
         wait_for(port, process, log)
         with chromium.new_context() as context:
