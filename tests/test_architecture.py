@@ -88,7 +88,7 @@ RINGS = {
     "testing": TOOL._replace(ours=TOOL.ours | names("devserver")),
     "codegen": TOOL,
     "cli": Ring(ANYTHING, ANYTHING, ANYTHING),
-    "adapters": Ring(names("__init__ client rx operators"), names("reactivex"), ANYTHING),
+    "adapters": Ring(names("__init__ client rx operators blocking"), names("reactivex"), ANYTHING),
     "devserver": Ring(names("errors protocol core.delta devserver"), names("aiohttp")),
 }
 
@@ -228,7 +228,7 @@ def test_module_obeys_the_table_of_the_architecture(module, path):
         ("arguments", "from lunora_rx.functions import api", "lunora_rx.functions"),
         ("client", "from lunora_rx.cli import commands", "lunora_rx.cli.commands"),
         ("client", "import diskcache", "diskcache"),
-        ("blocking", "from lunora_rx.adapters import panel", "lunora_rx.adapters"),
+        ("blocking", "from lunora_rx.adapters import panel", "lunora_rx.adapters.panel"),
         ("codegen.render", "from lunora_rx.cli import commands", "lunora_rx.cli.commands"),
         ("adapters.panel", "import panel", "panel"),
         ("adapters.panel", "from lunora_rx.core.events import Event", "lunora_rx.core.events"),

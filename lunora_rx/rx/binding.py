@@ -38,9 +38,9 @@ def bind(
             ``loop.call_soon_threadsafe``. One crossing at most is under way, and takes the newest value: a setter that
             is slow misses values in between, and none waits for it. By default the setter is called at once, for
             every value.
-        until: Called once with what ends the binding, to register it, such as ``client.on_delete`` of NiceGUI or
-            ``pn.state.on_session_destroyed`` of Panel. It may be called on any thread, with any arguments, more than
-            once.
+        until: Called once with what ends the binding, to register it, such as ``client.on_delete`` of NiceGUI. It may
+            be called on any thread, with any arguments, more than once. Panel and Bokeh want a function of exactly
+            one: ``lambda end: doc.on_session_destroyed(lambda session: end())``.
         on_error: Takes what ``setter`` or ``schedule`` raises and what ``observable`` fails with; by default it is
             logged. A ``schedule`` that raises ends the binding: the place is gone.
 

@@ -1,0 +1,1 @@
+"""Dashboards under load; run with ``python -m benchmarks.dashboards [seconds]``."""

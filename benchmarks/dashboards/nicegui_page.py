@@ -1,0 +1,30 @@
+"""1,000 rows in NiceGUI."""
+
+import os
+import sys
+
+from nicegui import app, ui
+
+from lunora_rx import LunoraClient, api
+from lunora_rx.adapters import nicegui
+
+client = LunoraClient(os.environ["LUNORA_URL"])
+app.on_shutdown(client.aclose)
+
+
+@ui.page("/")
+def page():
+    """Build the page of one browser tab."""
+    cells = client.live(api.cells.all)
+    nicegui.badge(client, cells)
+    series = {"type": "scatter", "symbolSize": 4, "data": []}
+    axes = {"xAxis": {"max": 1000}, "yAxis": {"max": 1}}
+    chart = ui.echart({"animation": False, **axes, "series": [series]}).style("height: 400px; width: 900px")
+
+    def show(rows):
+        chart.options["series"][0]["data"] = [[row["x"], round(row["y"], 3)] for row in rows]
+
+    nicegui.show(cells, show)
+
+
+ui.run(port=int(sys.argv[1]), reload=False, show=False)
