@@ -7,6 +7,7 @@ import enum
 import os
 import sys
 from collections.abc import Callable, Coroutine
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, TypeAlias, TypeVar
 
@@ -81,9 +82,7 @@ def run_loop(main: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine, on uvloop where that is installed, and return its result."""
     if find_spec("uvloop") is None:
         return asyncio.run(main)
-    import uvloop
-
-    result: T = uvloop.run(main)
+    result: T = import_module("uvloop").run(main)
     return result
 
 

@@ -138,12 +138,11 @@ class Mutations:
     def close(self) -> None:
         """Fail what has no verdict; that is no verdict either."""
         mutations, self._open = self._open, {}
-        # What is on the disk is carried out by the next process; nobody else will tell of the rest.
-        lost = [each for each in mutations.values() if not (self._is_durable and self._is_stored(each))]
+        # What is on the disk is carried out by the next process, and whoever watches is told; of the rest nobody tells.
+        unwatched = [each for each in mutations.values() if not each.is_watched]
+        lost = [each for each in unwatched if not (self._is_durable and self._is_stored(each))]
         if lost:
-            message = (
-                "the client was closed with %d writes under way, which may still be carried out or not, such as %r"
-            )
+            message = "the client was closed with %d writes under way that nobody waited for, such as %r"
             _log.warning(message, len(lost), lost[0])
         for mutation in mutations.values():
             mutation.settle(ClientClosedError("the client was closed before the write had a verdict"))

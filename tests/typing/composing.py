@@ -59,11 +59,11 @@ def bound(client: LunoraClient) -> None:
     assert_type(bind(client.live(COUNT), counts.append), DisposableBase)
     with bind(client.live(ROWS), lambda rows: counts.append(len(rows)), schedule=lambda run: run(), until=print):
         pass
-    bind(client.live(ROWS), counts.append)  # type: ignore[arg-type]
+    bind(client.live(ROWS), counts.append)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 def refused(client: LunoraClient) -> None:
     """What cannot be combined is seen before it is run."""
-    client.combine([client.status])  # type: ignore[call-overload]
-    client.combine({"rows": [1]})  # type: ignore[arg-type]
-    observe_on_thread(overflow="newest")  # type: ignore[arg-type]
+    client.combine([client.status])  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+    client.combine({"rows": [1]})  # type: ignore[arg-type]  # pyright: ignore[reportCallIssue, reportArgumentType]
+    observe_on_thread(overflow="newest")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

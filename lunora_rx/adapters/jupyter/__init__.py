@@ -119,8 +119,8 @@ class Shown:
     def _static(self) -> dict[str, str]:
         snapshot = _snapshot_of(self._observable)
         health = health_of(self._observable)
-        beside = () if health is None else (health.status.value, health.pending.value)
-        shown = (self._title, badge_of(snapshot, *beside), snapshot.value)
+        badge = badge_of(snapshot) if health is None else badge_of(snapshot, health.status.value, health.pending.value)
+        shown = (self._title, badge, snapshot.value)
         return {
             "text/plain": as_text(*shown, has_value=snapshot.has_value),
             "text/html": as_html(*shown, has_value=snapshot.has_value),
