@@ -133,6 +133,8 @@ async def test_arguments_that_are_wrong_are_refused_by_name(opened):
     await add(page, "So What", "soon")
     await page.get_by_text("year: 'soon' is no whole number").wait_for()
     await pick(page, "songs:list")
+    # The form of the mutation has a tab of that name too, until it is replaced.
+    await page.get_by_text("limit", exact=False).first.wait_for()
     await page.get_by_text("JSON", exact=True).click()
     await page.locator("textarea").fill('{"limit": "ten"}')
     await page.get_by_role("button", name="Watch").click()
