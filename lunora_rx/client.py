@@ -288,13 +288,12 @@ class LunoraClient:
             self._driver,
             report,
             path_of=partial(function_path, kind="query", method="cache.get()"),
-            inspects=debug,
         )
         self._status = Latest(Status.IDLE, report, title="client.status")
         self._mutations = Mutations(report, reporter(on_error, "an optimistic transform"), is_durable=has_storage)
         self._health = Health(self._status, self._mutations.pending)
         self._health.show_beside_itself()
-        self._shapes = Shapes(self._driver, report, inspects=debug, health=self._health)
+        self._shapes = Shapes(self._driver, report, health=self._health)
         self._whispers = Whispers(self._driver, report)
         self._http_streams = HttpStreams(self._driver, report)
         self._combinations = Combinations(self._driver, report)

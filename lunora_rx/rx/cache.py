@@ -81,16 +81,12 @@ class SharedCache:
         requests: Where subscriptions are asked for.
         report: Takes what observers raise.
         path_of: Returns the path of a function reference, or raises ``TypeError``.
-        inspects: Whether to find observers that change shared values.
     """
 
-    def __init__(
-        self, requests: Requests, report: OnError, *, path_of: Callable[[Any], str] = str, inspects: bool = False
-    ) -> None:
+    def __init__(self, requests: Requests, report: OnError, *, path_of: Callable[[Any], str] = str) -> None:
         self._path_of = path_of
         self._requests = requests
         self._report = report
-        self._inspects = inspects
         self._entries: dict[str, Entry] = {}
         self._revocations = 0
         self._is_completed = False
@@ -203,8 +199,8 @@ class SharedCache:
         self._requests.call_on_loop(callback)
 
     def new_subject(self) -> SnapshotSubject[Any]:
-        """Return a subject that reports and inspects as all of this cache do."""
-        return SnapshotSubject(self._report, inspects=self._inspects)
+        """Return a subject that reports as all of this cache do."""
+        return SnapshotSubject(self._report)
 
     def complete_late(self, observer: abc.ObserverBase[Any]) -> abc.DisposableBase:
         """Complete an observer that comes after the end."""

@@ -24,7 +24,6 @@ from lunora_rx.protocol.values import WireMap, WireSet
 T = TypeVar("T")
 
 OnError: TypeAlias = Callable[[Exception], None]
-Part: TypeAlias = Callable[[Any], Any]
 
 _log = logging.getLogger("lunora_rx.observers")
 
@@ -70,21 +69,15 @@ class Observers(Generic[T]):
     """The observers of one thing.
 
     Args:
-        report: Takes what an observer raises. A ``DebugReport`` has observers inspected, and attached on the
-            client's thread only.
-        inspects: Tells which part of what is delivered the observers share; then those that change it are
-            found, at the cost of a walk over it before and after each. ``None`` to trust them.
+        report: Takes what an observer raises. A ``DebugReport`` has observers attached on the client's thread only,
+            and finds those that change what they share, at the cost of a walk over it before and after each.
     """
 
-    __slots__ = ("_check_thread", "_inspects", "_order", "_places", "_report")
+    __slots__ = ("_debug", "_order", "_places", "_report")
 
-    def __init__(self, report: OnError, *, inspects: Part | None = None) -> None:
+    def __init__(self, report: OnError) -> None:
         self._report = report
-        self._inspects = inspects
-        self._check_thread: Callable[[str], None] | None = None
-        if isinstance(report, DebugReport):
-            self._inspects = inspects or _whole
-            self._check_thread = report.check_thread
+        self._debug = report if isinstance(report, DebugReport) else None
         self._places: dict[object, Place] = {}
         self._order: tuple[Place, ...] | None = ()
 
@@ -93,8 +86,8 @@ class Observers(Generic[T]):
 
     def attach(self, observer: abc.ObserverBase[T]) -> Callable[[], None]:
         """Add an observer and return what removes it; removing it twice is silent."""
-        if self._check_thread is not None:
-            self._check_thread("subscribe()")
+        if self._debug is not None:
+            self._debug.check_thread("subscribe()")
         context = copy_context()
         token = object()
         self._places[token] = Place(context.run, observer.on_next, observer, context)
@@ -123,9 +116,9 @@ class Observers(Generic[T]):
         """Deliver a value to all who are attached now, or to those given."""
         if places is None:
             places = self.present()
-        if self._inspects is not None:
+        if self._debug is not None:
             for place in places:
-                self._next_inspected(place, value, self._inspects)
+                self._next_inspected(place, value, self._debug)
             return
         for run, on_next, _, _ in places:
             try:
@@ -145,10 +138,10 @@ class Observers(Generic[T]):
 
     def replay(self, observer: abc.ObserverBase[T], value: T) -> None:
         """Deliver a value that came before to one observer, in the caller's context."""
-        if self._inspects is None:
+        if self._debug is None:
             self._contain(observer.on_next, value)
         else:
-            self._next_inspected(Place(_call, observer.on_next, observer, copy_context()), value, self._inspects)
+            self._next_inspected(Place(_call, observer.on_next, observer, copy_context()), value, self._debug)
 
     def finish(self, observer: abc.ObserverBase[T], error: Exception | None = None) -> None:
         """Tell one observer of an end that came before, in the caller's context."""
@@ -166,20 +159,15 @@ class Observers(Generic[T]):
         except BaseException as error:
             self._report(containable(error))
 
-    def _next_inspected(self, place: Place, value: T, part: Part) -> None:
-        found, before = self._changes_found, anatomy(part(value))
+    def _next_inspected(self, place: Place, value: T, debug: DebugReport) -> None:
+        found, before = debug.changes_found, anatomy(value)
         self._deliver(place, place.on_next, value)
         # Who passes a value on within its delivery is no culprit of whoever gets it.
-        if found == self._changes_found and is_another(before, anatomy(part(value))):
+        if found == debug.changes_found and is_another(before, anatomy(value)):
+            debug.changes_found += 1
             self._report_change(place)
 
-    @property
-    def _changes_found(self) -> int:
-        return self._report.changes_found if isinstance(self._report, DebugReport) else 0
-
     def _report_change(self, place: Place) -> None:
-        if isinstance(self._report, DebugReport):
-            self._report.changes_found += 1
         culprit = getattr(place.observer, "_on_next", place.observer)
         self._report(RuntimeError(f"{culprit!r} changed a value that it shares with other observers"))
 
@@ -215,10 +203,6 @@ def containable(error: BaseException) -> Exception:
 
 def _call(callback: Callable[..., Any], *args: Any) -> Any:
     return callback(*args)
-
-
-def _whole(value: Any) -> Any:
-    return value
 
 
 def anatomy(value: object) -> list[object]:

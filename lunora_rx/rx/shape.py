@@ -56,10 +56,10 @@ class RowsSubject(Generic[T]):
     only when somebody looks.
     """
 
-    def __init__(self, report: OnError, *, inspects: bool = False) -> None:
-        self.lists: Observers[list[T]] = Observers(report, inspects=_whole if inspects else None)
-        self.changes: Observers[RowChanges[T]] = Observers(report, inspects=_ops_of if inspects else None)
-        self.snapshots: Observers[Snapshot[list[T]]] = Observers(report, inspects=_value_of if inspects else None)
+    def __init__(self, report: OnError) -> None:
+        self.lists: Observers[list[T]] = Observers(report)
+        self.changes: Observers[RowChanges[T]] = Observers(report)
+        self.snapshots: Observers[Snapshot[list[T]]] = Observers(report)
         self.rows: dict[str, T] = {}
         self.status = SnapshotStatus.PENDING
         self._error: LunoraError | None = None
@@ -151,18 +151,14 @@ class Shapes:
     Args:
         requests: Where shapes are asked for.
         report: Takes what observers raise.
-        inspects: Whether to find observers that change shared rows.
         health: What shapes are displayed beside, if their client can tell.
     """
 
-    def __init__(
-        self, requests: Requests, report: OnError, *, inspects: bool = False, health: display.Health | None = None
-    ) -> None:
+    def __init__(self, requests: Requests, report: OnError, *, health: display.Health | None = None) -> None:
         self.requests = requests
         self.health = health
         self.is_completed = False
         self._report = report
-        self._inspects = inspects
         self._subjects: dict[str, RowsSubject[Any]] = {}
 
     def __len__(self) -> int:
@@ -186,8 +182,8 @@ class Shapes:
             subject.complete()
 
     def new_subject(self) -> RowsSubject[Any]:
-        """Return a subject that reports and inspects as all of these do."""
-        return RowsSubject(self._report, inspects=self._inspects)
+        """Return a subject that reports as all of these do."""
+        return RowsSubject(self._report)
 
     def open(self, name: str, args: Any, shard: str, subject: RowsSubject[Any]) -> str:
         """Ask for a shape that a subject shows from now on; return its id."""
@@ -337,15 +333,3 @@ class Shape(Observable[list[T]]):
                 self._shapes.release(self._id, self._shard)
 
         return leave
-
-
-def _whole(value: Any) -> Any:
-    return value
-
-
-def _ops_of(changes: RowChanges[Any]) -> Any:
-    return changes.ops
-
-
-def _value_of(snapshot: Snapshot[Any]) -> Any:
-    return snapshot.value

@@ -86,10 +86,10 @@ class SnapshotSubject(Generic[T]):
     It keeps the latest event and makes a ``Snapshot`` of it only when somebody looks.
     """
 
-    def __init__(self, report: OnError, *, inspects: bool = False) -> None:
-        self.values: Observers[T] = Observers(report, inspects=_whole if inspects else None)
-        self.resilient: Observers[T] = Observers(report, inspects=_whole if inspects else None)
-        self.snapshots: Observers[Snapshot[T]] = Observers(report, inspects=_value_of if inspects else None)
+    def __init__(self, report: OnError) -> None:
+        self.values: Observers[T] = Observers(report)
+        self.resilient: Observers[T] = Observers(report)
+        self.snapshots: Observers[Snapshot[T]] = Observers(report)
         self.value: Any = UNDEFINED
         self._latest: QueryEvent = SnapshotChanged("", Snapshot())
         self._changed_at: float | None = None
@@ -248,11 +248,3 @@ def once(callback: Callable[[], None]) -> Callable[[], None]:
             callback()
 
     return call
-
-
-def _whole(value: Any) -> Any:
-    return value
-
-
-def _value_of(snapshot: Snapshot[Any]) -> Any:
-    return snapshot.value

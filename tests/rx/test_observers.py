@@ -124,7 +124,7 @@ def test_observers_are_called_in_the_context_they_attached_in():
 def test_observers_that_change_a_shared_value_are_found(is_replay):
     """With inspection on, an observer that changes the value is named; later ones that do not are not."""
     reported, seen = [], Recorder()
-    observers = Observers(reported.append, inspects=lambda value: value)
+    observers = Observers(DebugReport(reported.append, lambda what: None))
 
     def sorts_in_place(rows):
         rows.sort()
@@ -142,7 +142,7 @@ def test_observers_that_change_a_shared_value_are_found(is_replay):
 def test_inspected_value_that_cannot_be_copied_is_delivered_and_looked_into():
     """Nothing is copied; what is no container is a part that has none."""
     reported, seen = [], Recorder()
-    observers = Observers(reported.append, inspects=lambda value: value)
+    observers = Observers(DebugReport(reported.append, lambda what: None))
     observers.attach(seen)
     value = [lambda: None, threading.Lock()]
     observers.next(value)

@@ -18,6 +18,7 @@ from lunora_rx.errors import ClientClosedError, CodecError, ServerError
 from lunora_rx.protocol.text import may_hold_tag, parse
 from lunora_rx.protocol.values import UNDEFINED
 from lunora_rx.protocol.wire import TAG
+from lunora_rx.rx.observers import DebugReport
 from lunora_rx.rx.shape import RowChanges, RowOp, Shape, Shapes
 from tests.core.play import frame, parsed
 from tests.support import Recorder, turn
@@ -52,7 +53,8 @@ class Played:
         self.held: list[Callable[[], None]] = []
         self.is_elsewhere = False
         self.refusal: Exception | None = None
-        self.shapes = Shapes(self, self.reported.append, inspects=inspects)
+        report = DebugReport(self.reported.append, lambda what: None) if inspects else self.reported.append
+        self.shapes = Shapes(self, report)
         self._poke_ids = itertools.count(1)
 
     def enter(self, what: str) -> None:

@@ -10,6 +10,7 @@ from lunora_rx.core.events import QueryFailed, SnapshotChanged, ValueChanged
 from lunora_rx.core.snapshot import Snapshot, SnapshotStatus
 from lunora_rx.errors import ServerError
 from lunora_rx.rx.calls import Phase, Phases
+from lunora_rx.rx.observers import DebugReport
 from lunora_rx.rx.subject import Latest, Signal, SnapshotSubject, once
 from tests.support import Recorder
 
@@ -126,7 +127,7 @@ def test_subject_observer_raises_the_rest_of_the_turn_goes_on():
 def test_subject_inspects_snapshots_without_mistaking_errors_for_changes():
     """The value of a snapshot is looked at, not its error, which is never equal to a copy."""
     reported = []
-    subject = SnapshotSubject(reported.append, inspects=True)
+    subject = SnapshotSubject(DebugReport(reported.append, lambda what: None))
     subject.attach_snapshots(Acting(lambda snapshot: None))
     subject.publish(failure([1], "NO"))
     assert reported == []
