@@ -1,5 +1,8 @@
 """Reactive streams client for Lunora: live queries as hot Observables over one WebSocket multiplexer."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from lunora_rx.client import LunoraClient
 from lunora_rx.core.backoff import Backoff
 from lunora_rx.core.events import IdentityChanged
@@ -36,8 +39,6 @@ from lunora_rx.protocol import (
 from lunora_rx.protocol.frame_text import FrameText
 from lunora_rx.protocol.preloaded import Preloaded
 from lunora_rx.protocol.session_probe import User, UserStatus
-from lunora_rx.recorder import Recording
-from lunora_rx.recording import ReplayClient, replay
 from lunora_rx.rx import display as _display
 from lunora_rx.rx.binding import bind
 from lunora_rx.rx.calls import Call, Failed, Mutation, Ok, Phase
@@ -54,7 +55,11 @@ from lunora_rx.rx.stream import Stream
 from lunora_rx.rx.threads import observe_on_thread
 from lunora_rx.rx.user import UserObservable
 from lunora_rx.rx.whispers import Whisper
-from lunora_rx.storage import Storage
+
+if TYPE_CHECKING:
+    from lunora_rx.recorder import Recording
+    from lunora_rx.recording import ReplayClient, replay
+    from lunora_rx.storage import Storage
 
 __version__ = "0.1.0"
 
@@ -132,3 +137,22 @@ __all__ = [
     "observe_on_thread",
     "replay",
 ]
+
+# What not every program uses, imported where it is first mentioned: recordings, and all that writes to a disk.
+_LATER = {
+    "Recording": "lunora_rx.recorder",
+    "ReplayClient": "lunora_rx.recording",
+    "Storage": "lunora_rx.storage",
+    "replay": "lunora_rx.recording",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_LATER[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any, Self, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar, overload
 from weakref import WeakSet
 
 import aiohttp
@@ -102,7 +102,6 @@ from lunora_rx.protocol.rpc import MAX_BATCH_ENTRIES, UNBATCHABLE_PREFIXES, Acce
 from lunora_rx.protocol.session_probe import User
 from lunora_rx.protocol.values import UNDEFINED
 from lunora_rx.protocol.wire import decode_wire, encode_wire
-from lunora_rx.recorder import Recording
 from lunora_rx.rx.cache import Query, SharedCache
 from lunora_rx.rx.calls import Call, Failed, Mutation, Ok, Slot, result_of
 from lunora_rx.rx.combined import PATIENCE, Combinations, Combined
@@ -121,11 +120,13 @@ from lunora_rx.rx.stream import MAX_BUFFER, Procedure, Runs, Stream
 from lunora_rx.rx.subject import Latest, Signal, once
 from lunora_rx.rx.user import UserObservable
 from lunora_rx.rx.whispers import Whisper, Whispers
-from lunora_rx.storage import Storage, StorageWorker, open_directory
-from lunora_rx.storage.journal import Journal
 from lunora_rx.streaming import StreamLimits
 from lunora_rx.tapped_calls import TappedCalls
 from lunora_rx.transport.aiohttp_transport import AiohttpTransport
+
+if TYPE_CHECKING:
+    from lunora_rx.recorder import Recording
+    from lunora_rx.storage import Storage, StorageWorker
 
 A = TypeVar("A")
 T = TypeVar("T")
@@ -150,7 +151,8 @@ class LunoraClient:
         auth_token: Bearer for HTTP calls.
         auth_subject: The stable, non-secret id of the user behind it, ``None`` for nobody.
         auth_base_path: Where on the server the session probe asks, for ``user`` and ``current_user``.
-        cookie_auth: Whether ``session`` carries a cookie that authenticates instead of a bearer.
+        cookie_auth: Whether ``session`` carries a cookie that authenticates instead of a bearer. Without it, and
+            without a ``session``, cookies that the server sets are not kept.
         ws_token: Token for sockets: a string, or a sync or async callable asked before every connect.
         client_id: Who this client is, for idempotent writes; random by default, and kept in ``storage``.
         reconnect: Delays between attempts to connect.
@@ -264,6 +266,7 @@ class LunoraClient:
                 None if session is None else check_instance(session, aiohttp.ClientSession, "session"),
                 max_frame_size=check_count(max_frame_size, "max_frame_size", of="bytes"),
                 max_body_size=check_count(max_body_size, "max_body_size", of="bytes"),
+                keeps_cookies=cookie_auth,
             ),
             origin=origin,
             ws_base=websocket_base(origin) if ws_url is None else check_ws_url(ws_url),
@@ -1014,6 +1017,9 @@ class LunoraClient:
             self._driver.enter("record()")
         if self._recording is not None and self._recording.is_recording:
             raise RuntimeError(f"record(): {self._recording!r}; close it first")
+        from lunora_rx.recorder import Recording
+        from lunora_rx.storage.journal import Journal
+
         journal = Journal(Path(path), overwrite=overwrite, on_error=self._end_recording)
         self._recording = Recording(self._driver, journal, url=show_url(self._origin))
         self._recording.begin()
@@ -1106,7 +1112,7 @@ class LunoraClient:
 
     def _handlers(self) -> Mapping[type, Callable[[Any], None]]:
         return {
-            ValueChanged: self._cache.publish,
+            ValueChanged: self._cache.publish_value,
             SnapshotChanged: self._cache.publish,
             QueryFailed: self._cache.publish,
             SubscriptionClosed: self._cache.close,
@@ -1213,7 +1219,12 @@ def _new_client_id() -> str:
 
 
 def _storage_of(storage: object, report: Callable[[StorageError], None]) -> Storage | None:
-    if storage is None or isinstance(storage, Storage):
+    if storage is None:
+        return None
+    # The databases of the standard library and diskcache are imported where something is kept.
+    from lunora_rx.storage import Storage, open_directory
+
+    if isinstance(storage, Storage):
         return storage
     if not isinstance(storage, str | os.PathLike) or not (path := os.fsdecode(storage)):
         raise TypeError(f"storage is the path of a directory, a Storage or None, not {storage!r}")
@@ -1221,6 +1232,8 @@ def _storage_of(storage: object, report: Callable[[StorageError], None]) -> Stor
 
 
 def _open_worker(stores: Storage, deliver: Callable[..., object], on_recovered: Callable[[], object]) -> StorageWorker:
+    from lunora_rx.storage import StorageWorker
+
     return StorageWorker(stores, deliver=deliver, on_recovered=on_recovered)
 
 

@@ -25,7 +25,7 @@ from lunora_rx.core.snapshot import Snapshot
 from lunora_rx.errors import ClientClosedError, LunoraError, StorageError, TransportError
 from lunora_rx.interfaces import Socket, Transport
 from lunora_rx.persistence import CLOSE_TIMEOUT, OpenStorage, Persistence
-from lunora_rx.protocol.endpoints import websocket_url
+from lunora_rx.protocol.endpoints import place_of, websocket_url
 from lunora_rx.protocol.frame_text import FrameText
 from lunora_rx.protocol.http_stream import stream_headers
 from lunora_rx.protocol.rpc import HttpReply, HttpRequest, RpcCall
@@ -35,6 +35,7 @@ from lunora_rx.taps import Taps
 
 R = TypeVar("R")
 
+ReceiveMany: TypeAlias = Callable[[int], Awaitable[Sequence[str | bytes] | None]]
 TokenProvider: TypeAlias = str | Callable[[], str | Awaitable[str | None] | None] | None
 
 _log = logging.getLogger("lunora_rx.socket")
@@ -45,6 +46,9 @@ _http_log = logging.getLogger("lunora_rx.http")
 _LATE = 0.5
 _TURNS = 3
 
+# Characters that may wait for a socket to take them. A new socket is told all that still counts, and no more.
+MAX_UNSENT = 64 * 2**20
+
 # Well below what may wait for an iteration (1,024 values).
 _TURN_FRAMES = 256
 
@@ -53,19 +57,31 @@ _PAUSES = 16
 
 
 class Link:
-    """One attempt at a shard's socket, from the token to the last frame."""
+    """One attempt at a shard's socket, from the token to the last frame.
+
+    ``lacks`` says what has not happened yet that must before the socket is open.
+    """
 
     def __init__(self, shard: str) -> None:
         self.shard = shard
         self.task: asyncio.Task[None]
         self.socket: Socket | None = None
         self.token: str | None = None
+        self.lacks = "the storage was not read"
+        self.is_full = False
+        self.is_current = True
+        self._waiting = 0
         self._unsent: list[str] = []
         self._wake = asyncio.Event()
 
     def send(self, frames: Sequence[str]) -> None:
-        """Queue frames for the socket, in order."""
-        self._unsent += frames
+        """Queue frames for the socket, in order; once too much waits the link is full, and takes nothing more."""
+        self._waiting += sum(map(len, frames))
+        self.is_full = self.is_full or self._waiting > MAX_UNSENT
+        if self.is_full:
+            self._unsent.clear()
+        else:
+            self._unsent += frames
         self._wake.set()
 
     async def write(self) -> None:
@@ -75,14 +91,19 @@ class Link:
             while True:
                 await self._wake.wait()
                 self._wake.clear()
-                frames, self._unsent = self._unsent, []
-                for text in frames:
+                # Not held by a name here: while there is nothing to send, the last batch would live on.
+                for text in self._take_unsent():
                     await self.socket.send(text)
+                    self._waiting -= len(text)
         except Exception as error:
             # Without a writer the socket would look alive and say nothing: whatever went wrong, it goes.
             reason = _reason(error)
             _log.info("shard %r: a frame could not be sent: %s", self.shard, reason, extra={"shard": self.shard})
             await self.socket.close()
+
+    def _take_unsent(self) -> list[str]:
+        frames, self._unsent = self._unsent, []
+        return frames
 
 
 class Driver:
@@ -480,24 +501,17 @@ class Driver:
         if self._is_draining:
             return
         self._is_draining = True
+        events, agenda, handlers = self.core.events, self.core.agenda, self._handlers
         try:
-            self._perform()
+            while events or agenda.has_more:
+                # What a handler causes is appended, so this loop comes to it in its turn.
+                while events:
+                    event = events.popleft()
+                    handlers[type(event)](event)
+                if agenda.has_more:
+                    self._send_and_arm()
         finally:
             self._is_draining = False
-
-    def _perform(self) -> None:
-        core, events, handlers = self.core, self.core.events, self._handlers
-        while events or core.has_more:
-            handled = 0
-            try:
-                # What a handler causes is appended, so this loop comes to it in its turn.
-                for event in events:
-                    handled += 1
-                    handlers[type(event)](event)
-            finally:
-                del events[:handled]
-            if core.has_more:
-                self._send_and_arm()
 
     def _send_and_arm(self) -> None:
         core = self.core
@@ -514,7 +528,12 @@ class Driver:
         if link is None:
             return
         self._note_sent(shard, frames)
+        was_full = link.is_full
         link.send(frames)
+        if link.is_full and not was_full and link.socket is not None:
+            message = "shard %r: more than %d characters wait to be sent; closing the socket"
+            _log.warning(message, shard, MAX_UNSENT, extra={"shard": shard})
+            self._spawn(link.socket.close())
 
     def _arm(self, deadline: float) -> None:
         if deadline == self._armed:
@@ -538,6 +557,9 @@ class Driver:
     def _open_socket(self, event: OpenSocket) -> None:
         if self._is_closed:  # what is loaded to be stored again opens nothing
             return
+        former = self._links.get(event.shard)
+        if former is not None:
+            former.is_current = False
         link = Link(event.shard)
         self._links[event.shard] = link
         link.task = self._spawn(self._run(link))
@@ -546,7 +568,12 @@ class Driver:
         link = self._links.pop(event.shard, None)
         if link is None:
             return
-        _log.info("shard %r: closing the socket with %d", event.shard, event.code, extra={"shard": event.shard})
+        link.is_current = False
+        if event.abandoned_after is None:
+            _log.info("shard %r: closing the socket with %d", event.shard, event.code, extra={"shard": event.shard})
+        else:
+            message = f"{link.lacks} within {event.abandoned_after:g} s"
+            self._note_failure(event.shard, TransportError(message, transient=True))
         if self.taps:
             self.taps.note_socket(event.shard, "closed", event.code)
         link.task.cancel()
@@ -567,12 +594,13 @@ class Driver:
             self._lose(link, None)
             return
         self.last_error = None
-        self.core.receive_opened(link.shard, self._now(), has_token=link.token is not None)
-        self._note_opened(link.shard)
-        if self.persistence is not None:
-            self.persistence.look_again()
         writer = self._spawn(link.write())
         try:
+            # Whatever breaks off here must not leave a socket that nobody reads: it is lost, and another follows.
+            self.core.receive_opened(link.shard, self._now(), has_token=link.token is not None)
+            self._note_opened(link.shard)
+            if self.persistence is not None:
+                self.persistence.look_again()
             self._drain()
             await self._read(link, link.socket)
         except Exception as error:
@@ -591,7 +619,9 @@ class Driver:
     async def _connect(self, link: Link) -> Socket:
         if self.persistence is not None:
             await self.persistence.has_started.wait()
+        link.lacks = "the ws_token provider gave no token"
         link.token = await self._resolve_ws_token()
+        link.lacks = f"cannot connect to {place_of(self._ws_base)}: no answer"
         return await self._transport.connect(websocket_url(self._ws_base, shard=link.shard, token=link.token), {})
 
     async def _resolve_ws_token(self) -> str | None:
@@ -602,36 +632,45 @@ class Driver:
             if inspect.isawaitable(token):
                 token = await token
         except Exception as error:
-            # Its text and its traceback are the user's, and may hold the token.
-            raise LunoraError(f"the ws_token provider raised {type(error).__name__}") from None
-        if token is not None and not isinstance(token, str):
-            raise LunoraError(f"the ws_token provider returned {type(token).__name__}, not a string or None")
-        return token
+            # Its text and its traceback are the user's, and may hold the token: not even as a context do they go along.
+            refusal = f"the ws_token provider raised {type(error).__name__}"
+        else:
+            if token is not None and not isinstance(token, str):
+                raise LunoraError(f"the ws_token provider returned {type(token).__name__}, not a string or None")
+            return token
+        raise LunoraError(refusal)
 
     async def _read(self, link: Link, socket: Socket) -> None:
         assert self._loop is not None
-        receive, clock, shard = socket.receive, self._loop.time, link.shard
-        receive_text, drain = self.core.receive_text, self._drain
-        taps, is_logged = self.taps, _frame_log.isEnabledFor
+        clock, shard, session = self._loop.time, link.shard, self.core.sessions[link.shard]
+        receive_frame, drain, taps = session.receive_frame, self._drain, self.taps
+        receive_many: ReceiveMany = getattr(socket, "receive_many", None) or _one_by_one(socket)
         frames = 0
-        while (text := await receive()) is not None:
-            frames += 1
-            if frames % _TURN_FRAMES == 0:
+        while (texts := await receive_many(_TURN_FRAMES)) is not None:
+            frames += len(texts)
+            if frames >= _TURN_FRAMES:
                 # Frames that are there already are received without a wait: whoever takes values must have its turn.
+                frames = 0
                 await self._pause()
-            # A frame may be waiting when its socket is retired: it must not be applied any more.
             if self._links.get(shard) is not link:
                 return
-            if taps or is_logged(logging.DEBUG):
-                self._note_frame(shard, FrameText(text, is_inbound=True))
-            try:
-                receive_text(shard, text, clock())
-                drain()
-            except Exception as error:
-                # What one frame does to us must not end the conversation.
-                failure = _without_text(error)
-                _log.error("shard %r: a frame could not be handled", shard, exc_info=failure, extra={"shard": shard})
-                self._distrust(shard, text)
+            session.note_arrived(len(texts), clock())
+            is_logged = _frame_log.isEnabledFor(logging.DEBUG)
+            for text in texts:
+                # A frame may be waiting when its socket is retired: it must not be applied any more.
+                if not link.is_current:
+                    return
+                if taps or is_logged:
+                    self._note_frame(shard, FrameText(text, is_inbound=True))
+                try:
+                    receive_frame(text)
+                    drain()
+                except Exception as error:
+                    # What one frame does to us must not end the conversation.
+                    failure = _without_text(error)
+                    message = "shard %r: a frame could not be handled"
+                    _log.error(message, shard, exc_info=failure, extra={"shard": shard})
+                    self._distrust(shard, text)
 
     def _distrust(self, shard: str, text: str | bytes) -> None:
         self._apply(lambda now: self.core.distrust(shard, text, now))
@@ -647,6 +686,7 @@ class Driver:
         if self._links.get(link.shard) is not link:
             return
         del self._links[link.shard]
+        link.is_current = False
         if link.socket is not None:
             _log.info("shard %r: the connection is lost (code %s)", link.shard, code, extra={"shard": link.shard})
         if self.taps:
@@ -707,7 +747,7 @@ class Driver:
                 timeout=request.timeout,
             )
         except LunoraError as error:
-            return error
+            return error.copy()  # its traceback leads through frames that hold the bearer
         except Exception as error:
             return TransportError(f"the transport failed: {_reason(error)}", transient=True)
 
@@ -726,6 +766,14 @@ class Driver:
         self._background.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("a background task of the client failed", exc_info=_without_text(error))
+
+
+def _one_by_one(socket: Socket) -> ReceiveMany:
+    async def receive_many(limit: int) -> Sequence[str | bytes] | None:
+        text = await socket.receive()
+        return None if text is None else (text,)
+
+    return receive_many
 
 
 def _log_exchange(request: HttpRequest, reply: HttpReply | LunoraError, seconds: float) -> None:

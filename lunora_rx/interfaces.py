@@ -20,7 +20,8 @@ Cached = TypeVar("Cached")
 class Socket(Protocol):
     """One open WebSocket.
 
-    ``receive`` and ``send`` are each called by one task at a time.
+    ``receive`` and ``send`` are each called by one task at a time. A socket may have ``receive_many(limit)`` besides,
+    which returns a list of the frames that are there already; where there are none, it waits for one as ``receive``.
     """
 
     async def receive(self) -> str | bytes | None:

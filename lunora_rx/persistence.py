@@ -127,6 +127,7 @@ class Persistence:
     def look_again(self) -> None:
         """Take over what another process has left since, or what could not be read before."""
         if self.has_loaded.is_set() and not self._is_over:
+            self._core.expect_records()
             self._thread.submit(self._thread.queue.look_again, self._receive_found)
 
     def keep_bookmark(self, event: BookmarkChanged) -> None:
@@ -189,15 +190,15 @@ class Persistence:
         if error is not None:
             self._fail("load", "load the queue", error)
         self.has_loaded.set()
-        self._apply(lambda now: self._core.hydrate(records or (), now))
+        self._apply(lambda now: self._core.hydrate(records or (), now, is_whole=error is None))
 
     def _receive_found(self, records: list[QueuedMutation] | None, error: Exception | None) -> None:
         if error is not None:
             self._fail("load", "look for more in the queue", error)
-        else:
-            self._works()
-        if records and not self._is_over:
-            self._apply(lambda now: self._core.hydrate(records, now))
+            return
+        self._works()
+        if not self._is_over:
+            self._apply(lambda now: self._core.hydrate(records or (), now))
 
     def _store(self, event: StoreRecord) -> None:
         record = event.record

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from lunora_rx.errors import LunoraError, TransportError
 from lunora_rx.interfaces import HttpTransport, StreamingReply
+from lunora_rx.protocol.frozen import frozen
 from lunora_rx.protocol.http_stream import ChunkReader
 from lunora_rx.protocol.sse import StreamNews
 
@@ -18,7 +18,7 @@ from lunora_rx.protocol.sse import StreamNews
 _TURN = 64
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StreamLimits:
     """How long and how much: seconds until the headers, seconds between pieces of the body, bytes of an event."""
 
@@ -48,7 +48,8 @@ async def read_stream(
         finally:
             await reply.aclose()
     except LunoraError as error:
-        await _tell(reader.receive_failure(error), tell)
+        # Without its traceback, which leads through frames that hold the bearer.
+        await _tell(reader.receive_failure(error.copy()), tell)
     except Exception as error:
         # Its text may hold a token.
         failure = TransportError(f"the transport failed: {type(error).__name__}", transient=True)

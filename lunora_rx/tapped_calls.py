@@ -27,6 +27,9 @@ EventHandler = Callable[[Any], None]
 class TappedCalls:
     """The calls that taps were told of and that are not settled.
 
+    A recording looks on at frames and requests by itself, and is no tap of these: it neither starts nor keeps the
+    listening.
+
     Args:
         driver: Whose events are listened to, as long as there are taps.
         query_of: Returns the live query of a key, if somebody watches it.
@@ -36,18 +39,21 @@ class TappedCalls:
         self._driver = driver
         self._taps = driver.taps
         self._query_of = query_of
+        self._attached = 0
         self._open: dict[int | str, CallNews] = {}
         self._untapped: Mapping[type, EventHandler] = {}
 
     def attach(self, tap: Tap) -> Callable[[], None]:
         """Add a tap and return what removes it."""
-        if not self._taps:
+        if not self._attached:
             self._listen()
+        self._attached += 1
         self._taps.append(tap)
 
         def detach() -> None:
             self._taps.remove(tap)
-            if not self._taps:
+            self._attached -= 1
+            if not self._attached:
                 self._driver.publish_to(self._untapped)
                 self._open.clear()
 
@@ -55,7 +61,7 @@ class TappedCalls:
 
     def compose(self, call_id: int | str, kind: str, calls: Sequence[RpcCall]) -> None:
         """Tell of a new call, if there is anybody to tell."""
-        if not self._taps:
+        if not self._attached:
             return
         shard = calls[0].shard if len(calls) == 1 and kind != "batch" else ""
         news = CallNews(call_id, kind, tuple(call.function_path for call in calls), shard, "composed")

@@ -8,8 +8,9 @@ from typing import Any
 
 from lunora_rx.errors import LunoraError
 from lunora_rx.interfaces import CallNews, SocketStage, Tap
-from lunora_rx.protocol.endpoints import HEADER_AUTHORIZATION
+from lunora_rx.protocol.endpoints import HEADER_AUTHORIZATION, redact_url
 from lunora_rx.protocol.frame_text import FrameText
+from lunora_rx.protocol.recording import redact_session
 from lunora_rx.protocol.rpc import HttpReply, HttpRequest
 
 _CREDENTIALS = frozenset({HEADER_AUTHORIZATION, "cookie", "set-cookie"})
@@ -45,7 +46,7 @@ class Taps(list[Tap]):
     def note_reply(self, request: HttpRequest, reply: HttpReply | LunoraError) -> None:
         """Tell all of a reply."""
         shown = _without_credentials(request)
-        told = replace(reply, headers=_harmless(reply.headers)) if isinstance(reply, HttpReply) else reply
+        told = _reply_without_credentials(request, reply) if isinstance(reply, HttpReply) else reply
         self._tell(lambda tap: tap.note_reply(shown, told))
 
     def note_call(self, news: CallNews) -> None:
@@ -68,5 +69,11 @@ def _without_credentials(request: HttpRequest) -> HttpRequest:
     return replace(request, headers=_harmless(request.headers))
 
 
+def _reply_without_credentials(request: HttpRequest, reply: HttpReply) -> HttpReply:
+    # A question is the session probe, whose answer may hold the session's own token.
+    body = redact_session(reply.body).encode() if request.body is None else reply.body
+    return replace(reply, headers=_harmless(reply.headers), body=body)
+
+
 def _harmless(headers: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in headers.items() if name.lower() not in _CREDENTIALS}
+    return {name: redact_url(value) for name, value in headers.items() if name.lower() not in _CREDENTIALS}

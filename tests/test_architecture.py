@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ast
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+
+import lunora_rx
 
 PACKAGE = "lunora_rx"
 ROOT = Path(__file__).parent.parent / PACKAGE
@@ -285,3 +288,18 @@ def test_import_that_points_inward_is_not_reported(module, source):
 def test_module_of_no_ring_is_reported():
     """A new file takes a place in the table."""
     assert breaches("newcomer", "") == ["newcomer belongs to no ring of the table"]
+
+
+@pytest.mark.parametrize("library", ["diskcache", "sqlite3", "lunora_rx.storage", "lunora_rx.recording"])
+def test_client_that_keeps_nothing_imports_no_database(library: str) -> None:
+    """What only some programs use must not cost all of them their time to start."""
+    program = f"import sys, lunora_rx; lunora_rx.LunoraClient('http://127.0.0.1'); sys.exit({library!r} in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_every_public_name_can_be_imported_also_what_is_imported_late() -> None:
+    """A name of the package is there, whenever its module is imported, and a wrong one is an AttributeError."""
+    assert [name for name in lunora_rx.__all__ if not hasattr(lunora_rx, name)] == []
+    assert set(lunora_rx.__all__) <= set(dir(lunora_rx))
+    with pytest.raises(AttributeError, match="no attribute 'repley'"):
+        _ = lunora_rx.repley

@@ -205,7 +205,7 @@ async def test_client_in_debug_mode_finds_whoever_changes_what_is_shared(no_task
         with shared.subscribe(anatomy), shared.subscribe(spoil):
             await until(lambda: reported)
     assert {type(each) for each in reported} == {RuntimeError}
-    assert all("function spoil" in str(each) for each in reported)
+    assert all("spoil changed a value" in str(each) for each in reported)
 
 
 async def test_client_in_debug_mode_has_nothing_to_say_of_its_own_values(no_tasks_left):

@@ -388,11 +388,19 @@ def test_phases_of_the_code_stand_in_the_figure():
     assert [phase for phase in Phase if not re.search(rf"\b{phase}\b", figure)] == []
 
 
-@pytest.mark.parametrize("name", ["composing.md", "guarantees.md", "guide.md"])
+@pytest.mark.parametrize("name", sorted(path.name for path in (ROOT / "docs").glob("*.md")))
 def test_links_of_the_pages_lead_to_headings(name):
     """A link arrives where it says, on another page too."""
     links = re.findall(r"\]\((\w+\.md)?(?:#([^)]+))?\)", (ROOT / "docs" / name).read_text(encoding="utf-8"))
-    assert links
     for page, anchor in links:
         document = (ROOT / "docs" / (page or name)).read_text(encoding="utf-8")
         assert not anchor or anchor in anchors(document), f"{page}#{anchor}"
+
+
+@pytest.mark.parametrize("name", ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))])
+def test_pictures_of_the_pages_are_there(name):
+    """Each is a file of this repository, and a drawn one loads nothing from elsewhere."""
+    for picture in re.findall(r"!\[[^\]]*\]\(([^):]+)\)", (ROOT / name).read_text(encoding="utf-8")):
+        path = (ROOT / name).parent / picture
+        assert path.is_file(), picture
+        assert path.suffix != ".svg" or "url(" not in re.sub(r"url\(#", "", path.read_text(encoding="utf-8")), picture

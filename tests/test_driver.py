@@ -10,6 +10,7 @@ import time
 import pytest
 
 from lunora_rx import ClientClosedError, LunoraClient, RequestTimeout, Status, TransportError
+from lunora_rx import driver as driver_module
 from lunora_rx.devserver import App
 from lunora_rx.transport.memory_transport import MemoryTransport
 from tests.support import QUICK, Recorder, turn, until
@@ -216,8 +217,8 @@ async def test_heartbeat_pings_and_replaces_a_silent_peer(server, no_tasks_left)
         await server.socket()
 
 
-async def test_handshake_unanswered_is_abandoned(server, no_tasks_left):
-    """An attempt that hangs is given up and tried again."""
+async def test_handshake_unanswered_is_abandoned_and_told_once(server, no_tasks_left, caplog):
+    """An attempt that hangs is given up and tried again; the log says why, and so does ``debug()``."""
 
     class Hanging(MemoryTransport):
         async def connect(self, url, headers):
@@ -228,6 +229,28 @@ async def test_handshake_unanswered_is_abandoned(server, no_tasks_left):
     async with server.client(transport=transport, connect_timeout=0.01) as client:
         client.live("a:b").subscribe(Recorder())
         await until(lambda: len(server.urls) > 2)
+        reason = "cannot connect to ws://server.test/_lunora/ws: no answer within 0.01 s"
+        assert client.debug()["last_error"] == reason
+    assert warnings_in(caplog) == [f"shard '': {reason}; will try again"]
+
+
+async def test_provider_of_the_socket_token_that_never_answers_is_told_once(server, no_tasks_left, caplog):
+    """Nobody shall look for the fault at the server, which was not asked."""
+    asked = []
+
+    async def provide():
+        asked.append(1)
+        await asyncio.Event().wait()
+
+    async with server.client(ws_token=provide, connect_timeout=0.01) as client:
+        client.live("a:b").subscribe(Recorder())
+        await until(lambda: len(asked) > 2)
+    assert warnings_in(caplog) == ["shard '': the ws_token provider gave no token within 0.01 s; will try again"]
+
+
+def warnings_in(caplog):
+    """What somebody should act on."""
+    return [each.getMessage() for each in caplog.records if each.levelno >= logging.WARNING]
 
 
 async def test_loop_blocked_longer_than_the_liveness_limit_keeps_a_talking_peer(server, no_tasks_left):
@@ -260,6 +283,7 @@ async def test_aclose_with_work_in_flight_leaves_nothing(server, no_tasks_left):
     assert (seen.completions, client.status.value) == (1, Status.IDLE)
 
 
+@pytest.mark.fault(58, 59)
 @pytest.mark.parametrize("moment", ["unused", "token", "refused", "connected"])
 async def test_aclose_at_any_moment_leaves_nothing(server, no_tasks_left, moment):
     """Closing is clean before the first use, while a token is awaited, between attempts and when connected."""
@@ -401,6 +425,7 @@ async def test_late_timer_whose_deadline_moves_leaves_one_timer(server, no_tasks
     assert timers() == []
 
 
+@pytest.mark.fault(58, 59)
 @pytest.mark.parametrize("moment", ["unused", "loading", "loaded", "connected"])
 async def test_aclose_with_a_storage_at_any_moment_leaves_nothing(server, no_tasks_left, tmp_path, moment):
     """No task, no timer, no thread, whatever the disk was doing."""
@@ -450,3 +475,49 @@ async def test_query_whose_value_an_observer_has_spoilt_is_asked_for_anew(no_tas
             await client.mutation("rows:add", {"n": 20})
             await live.first(lambda rows: [row.get("n") for row in rows] == [*range(20, -1, -1)])
             assert live.snapshot.status == "live"
+
+
+async def test_socket_that_takes_nothing_is_closed_before_what_waits_takes_all_memory(monkeypatch, caplog):
+    """A new socket is told what still counts; whispers that waited are lost, as they may be."""
+    monkeypatch.setattr(driver_module, "MAX_UNSENT", 10_000)
+    sockets, stuck = [], asyncio.Event()
+
+    async def accept(url, end):
+        sockets.append(end)
+        if len(sockets) == 1:
+            end.peer.send = lambda text: stuck.wait()
+
+    async with LunoraClient(
+        "http://server.test", transport=MemoryTransport(accept, respond=None), reconnect=QUICK, polling=None
+    ) as client:
+        client.live("a:b").subscribe(Recorder())
+        await until(lambda: client.status.value is Status.CONNECTED)
+        for _ in range(1_000):
+            client.whisper("room", "x" * 100)
+        link = client._driver._links[""]
+        assert (link.is_full, link._unsent) == (True, [])
+        await until(lambda: len(sockets) == 2)
+        assert "subscribe" in await sockets[1].receive() + await sockets[1].receive()
+    assert "more than 10000 characters wait to be sent" in caplog.text
+
+
+async def test_opening_that_breaks_off_is_tried_again(server, monkeypatch, caplog, no_tasks_left):
+    """A defect of ours must not leave a socket open that nobody reads."""
+    async with server.client() as client:
+        core = client._driver.core
+        receive_opened = core.receive_opened
+        failures = iter([ZeroDivisionError(CANARY)])
+
+        def opens(shard, now, **options):
+            if (failure := next(failures, None)) is not None:
+                raise failure
+            receive_opened(shard, now, **options)
+
+        monkeypatch.setattr(core, "receive_opened", opens)
+        client.live("a:b").subscribe(Recorder())
+        with pytest.raises(AssertionError, match="closed the socket"):
+            await server.socket()
+        await server.subscribed()
+        assert client.status.value is Status.CONNECTED
+    assert "the socket failed" in caplog.text
+    assert CANARY not in caplog.text

@@ -295,8 +295,8 @@ async def test_defect_is_logged_with_its_place_and_without_its_text(server, no_t
     async with server.client(transport=transport) as client:
         client.live("a:b").subscribe(Recorder())
         if where == "handler":
-            monkeypatch.setattr(client._driver.core.sessions[""], "receive_text", lambda text, now: fail(text))
             socket = await server.socket()
+            monkeypatch.setitem(client._driver.core.sessions[""]._handlers, "data", lambda frame, tagged: fail(frame))
             await socket.push("data", data=1)
         await until(lambda: [each for each in caplog.records if each.levelno == logging.ERROR])
     assert "in fail" in caplog.text

@@ -163,7 +163,7 @@ def quick_recovery(monkeypatch):
     def opened(stores, **options):
         return StorageWorker(stores, retry_interval=0.01, **options)
 
-    monkeypatch.setattr("lunora_rx.client.StorageWorker", opened)
+    monkeypatch.setattr("lunora_rx.storage.StorageWorker", opened)
 
 
 @pytest.fixture
@@ -545,6 +545,22 @@ async def test_write_cancelled_before_the_queue_is_loaded_is_never_stored(offlin
         with pytest.raises(LunoraError, match="cancelled"):
             await mutation
     assert store.ids == [kept.mutation_id]
+
+
+async def test_write_made_again_while_the_queue_is_read_leaves_no_record_once_rejected(server, no_tasks_left):
+    """It was told rejected: no later process may carry it out."""
+    store = Store(a_queued_mutation("left", function_path="a:set", identity=None))
+    store.gate.clear()
+    async with server.client(storage=Storage(store)) as client:
+        mutation = client.mutation("a:set", mutation_id="left")
+        outcome = asyncio.ensure_future(mutation.first())
+        await turn()
+        store.gate.set()
+        (await server.call()).refuse("CONFLICT")
+        with pytest.raises(LunoraError) as refused:
+            await outcome
+        assert (refused.value.code, mutation.phases.latest) == ("CONFLICT", Phase.REJECTED)
+    assert store.ids == []
 
 
 async def test_second_client_of_a_directory_adopts_what_the_first_leaves(offline, no_tasks_left, place):

@@ -283,3 +283,23 @@ async def test_debug_tells_the_state_of_the_storage(server, no_tasks_left, tmp_p
         await until(lambda: client.debug()["storage"]["is_loaded"])
         assert client.debug()["queue"]["is_loading"] is False
     assert client.debug()["storage"]["is_closed"] is True
+
+
+async def test_recording_keeps_no_call_and_hides_none_from_a_tap(server, client, tmp_path):
+    """A recording looks on at frames and requests; calls are followed for taps alone, whichever came first."""
+    async with client.record(tmp_path / "session.jsonl"):
+        for number in range(3):
+            call = client.query("a:b", {"n": number})
+            (await server.call()).reply({"result": number})
+            assert await call == number
+        assert not client._tapped._open, "a call that is settled must be forgotten"
+        notes = Notes()
+        with client.tap(notes):
+            call = client.query("a:b")
+            (await server.call()).reply({"result": 1})
+            await call
+        assert [each[2] for each in notes.stages] == ["composed", "settled"]
+        client.query("a:b")
+        await server.call()
+        assert not client._tapped._open
+    assert len(notes.calls) == 2

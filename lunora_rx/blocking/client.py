@@ -366,15 +366,18 @@ class LunoraClient:
     def stream(self, *args: Any, **options: Any) -> BlockingObservable[Any]:
         """Return a streaming procedure: each iteration is one run, and leaving it cancels the run.
 
-        An iteration that falls more than ``max_buffer`` chunks behind fails with ``STREAM_BACKPRESSURE``.
+        An iteration that falls more than ``max_buffer`` chunks behind, or several of more than 64 MiB together, fails
+        with ``STREAM_BACKPRESSURE``.
         """
         source = self._bridge.call(lambda: self._client.stream(*args, **options))
-        return BlockingObservable(self._bridge, source, max_buffer=options.get("max_buffer", MAX_BUFFER))
+        limit = options.get("max_buffer", MAX_BUFFER)
+        return BlockingObservable(self._bridge, source, max_buffer=limit, weigh=source.weigh)
 
     @takes_what(AsyncClient.http_stream)
     def http_stream(self, *args: Any, **options: Any) -> BlockingObservable[Any]:
         """Return what a streaming route sends: each iteration is one request, and leaving it aborts the request."""
-        return BlockingObservable(self._bridge, self._bridge.call(lambda: self._client.http_stream(*args, **options)))
+        source = self._bridge.call(lambda: self._client.http_stream(*args, **options))
+        return BlockingObservable(self._bridge, source, weigh=source.weigh)
 
     @overload
     def preload(

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from lunora_rx.errors import StreamError
+from lunora_rx.rx.stream import MAX_BUFFER_SIZE, too_far_behind
 
 T = TypeVar("T")
 
@@ -20,6 +21,8 @@ class Mailbox(Generic[T]):
         conflate: Whether the newest value takes the place of all that wait. Otherwise one beyond ``limit`` ends it
             all with ``StreamError`` and code ``STREAM_BACKPRESSURE``.
         on_overflow: Called by the thread that put one too many.
+        weigh: Returns the size of a value that is being put. Several that are larger than ``MAX_BUFFER_SIZE`` together
+            are too many.
         reason: Returns what to add where no value came in time, such as ``": the server is away"``.
     """
 
@@ -29,9 +32,12 @@ class Mailbox(Generic[T]):
         *,
         conflate: bool,
         on_overflow: Callable[[], object] = lambda: None,
+        weigh: Callable[[], int] = int,
         reason: Callable[[], str] = lambda: "",
     ) -> None:
-        self._values: deque[T] = deque(maxlen=1 if conflate else None)
+        self._values: deque[tuple[T, int]] = deque(maxlen=1 if conflate else None)
+        self._size = 0
+        self._weigh = weigh
         self._limit = limit
         self._is_conflating = conflate
         self._on_overflow = on_overflow
@@ -45,12 +51,15 @@ class Mailbox(Generic[T]):
         with self._news:
             if self._is_over:
                 return
-            if self._is_conflating or len(self._values) < self._limit:
-                self._values.append(value)
+            size = self._weigh()
+            error = None if self._is_conflating else self._refusal(size)
+            if error is None:
+                self._values.append((value, size))
+                self._size += size
                 self._news.notify()
                 return
             self._values.clear()
-            self._end(StreamError(f"the thread is more than {self._limit} values behind", code="STREAM_BACKPRESSURE"))
+            self._end(error)
         self._on_overflow()
 
     def finish(self, error: BaseException | None = None) -> None:
@@ -77,13 +86,23 @@ class Mailbox(Generic[T]):
             if not self._news.wait_for(self._has_news, timeout):
                 raise TimeoutError(f"no value within {timeout:g} s{self._reason()}")
             if self._values:
-                return self._values.popleft()
+                value, size = self._values.popleft()
+                self._size -= size
+                return value
             error, self._error = self._error, None
         try:
             raise StopIteration if error is None else error
         finally:
             # A traceback keeps this frame.
             del error
+
+    def _refusal(self, size: int) -> StreamError | None:
+        message = None
+        if len(self._values) >= self._limit:
+            message = f"the thread is more than {self._limit} values behind"
+        elif self._values and self._size + size > MAX_BUFFER_SIZE:
+            message = too_far_behind("thread")
+        return None if message is None else StreamError(message, code="STREAM_BACKPRESSURE")
 
     def _has_news(self) -> bool:
         return bool(self._values) or self._is_over

@@ -33,14 +33,18 @@ class BlockingObservable(Generic[T]):
         bridge: The way to the loop.
         source: What observers watch, on the loop.
         max_buffer: How many values may wait for an iteration that does not conflate.
+        weigh: Returns the size of a value that is being given, on the loop.
     """
 
     conflates: ClassVar[bool] = False
     """Whether ``for`` gets the newest value only, unless it says otherwise."""
 
-    def __init__(self, bridge: Bridge, source: Observable[T], *, max_buffer: int = MAX_BUFFER) -> None:
+    def __init__(
+        self, bridge: Bridge, source: Observable[T], *, max_buffer: int = MAX_BUFFER, weigh: Callable[[], int] = int
+    ) -> None:
         self._bridge = bridge
         self._source = source
+        self._weigh = weigh
         self._max_buffer = max_buffer
 
     def __repr__(self) -> str:
@@ -76,7 +80,8 @@ class BlockingObservable(Generic[T]):
         """
         limit = self._max_buffer if max_buffer is None else check_count(max_buffer, "max_buffer", of="values")
         seconds = None if timeout is None else check_seconds(timeout, "timeout")
-        return ValueIterator(self._bridge, self._source, limit, conflate=self._conflation(conflate), timeout=seconds)
+        conflates = self._conflation(conflate)
+        return ValueIterator(self._bridge, self._source, limit, conflate=conflates, timeout=seconds, weigh=self._weigh)
 
     def subscribe(
         self,
@@ -182,17 +187,26 @@ class ValueIterator(Iterator[T]):
         limit: How many values may wait.
         conflate: Whether the newest value takes the place of all that wait.
         timeout: Seconds that each ``next`` waits at most.
+        weigh: Returns the size of a value that is being given, on the loop.
     """
 
     def __init__(
-        self, bridge: Bridge, source: Observable[T], limit: int, *, conflate: bool, timeout: float | None
+        self,
+        bridge: Bridge,
+        source: Observable[T],
+        limit: int,
+        *,
+        conflate: bool,
+        timeout: float | None,
+        weigh: Callable[[], int],
     ) -> None:
         self._bridge = bridge
         self._timeout = timeout
         # What the source calls does not hold on to this object, whose end is the end of the subscription.
         self._handle = handle = SerialDisposable()
-        self._mailbox: Mailbox[T] = Mailbox(limit, conflate=conflate, on_overflow=handle.dispose, reason=bridge.reason)
-        mailbox = self._mailbox
+        self._mailbox = mailbox = Mailbox[T](
+            limit, conflate=conflate, on_overflow=handle.dispose, weigh=weigh, reason=bridge.reason
+        )
 
         def start() -> None:
             handle.disposable = source.subscribe(mailbox.put, mailbox.finish, mailbox.finish)

@@ -14,26 +14,27 @@ from math import inf
 from typing import TypeAlias
 
 from lunora_rx.core.backoff import Backoff, Ramp, next_delay
+from lunora_rx.protocol.frozen import frozen
 
 STABLE_AFTER = 5.0
 LIVENESS_INTERVALS = 2.5
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Idle:
     """No socket; ``retry_at`` says when to open one again, if ever."""
 
     retry_at: float = inf
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Connecting:
     """The driver is opening a socket; at ``abandon_at`` the attempt is given up."""
 
     abandon_at: float = inf
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Open:
     """A socket is open; ``tick_at`` is the next ping or liveness check, ``stable_at`` the end of the trial period."""
 
@@ -41,7 +42,7 @@ class Open:
     stable_at: float = inf
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Closed:
     """Terminal."""
 
@@ -98,7 +99,13 @@ class Connection:
     """
 
     def __init__(
-        self, timing: Timing, backoff: Backoff, random: Callable[[], float], *, was_ever_connected: bool = False
+        self,
+        timing: Timing,
+        backoff: Backoff,
+        random: Callable[[], float],
+        *,
+        was_ever_connected: bool = False,
+        note_move: Callable[[type[State], type[State]], None] = lambda before, after: None,
     ) -> None:
         self.state: State = Idle()
         self.last_frame_at = -inf
@@ -107,6 +114,7 @@ class Connection:
         self._timing = timing
         self._backoff = backoff
         self._random = random
+        self._note_move = note_move
         self._ramp = Ramp()
 
     @property
@@ -125,6 +133,11 @@ class Connection:
             case Open(tick_at, stable_at):
                 return min(tick_at, stable_at)
         return inf
+
+    @property
+    def connect_timeout(self) -> float:
+        """Seconds that an attempt may take."""
+        return self._timing.connect_timeout
 
     def can(self, trigger: Trigger) -> bool:
         """Tell whether the trigger means something in the present state."""
@@ -186,5 +199,6 @@ class Connection:
     def _move(self, trigger: Trigger, state: State) -> None:
         expected = TRANSITIONS.get((type(self.state), trigger))
         assert expected is type(state), f"{trigger} in {self.state} cannot lead to {state}"
+        self._note_move(type(self.state), type(state))
         self.state = state
         self.is_healthy = False

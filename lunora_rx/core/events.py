@@ -12,6 +12,7 @@ from lunora_rx.core.shape_events import RowsChanged, ShapeFailed, ShapeMoved
 from lunora_rx.core.snapshot import Snapshot, Status
 from lunora_rx.core.stream_events import StreamChunk, StreamEnded, StreamFailed
 from lunora_rx.errors import LunoraError
+from lunora_rx.protocol.frozen import frozen
 from lunora_rx.protocol.rpc import Outcome, Refused
 from lunora_rx.protocol.session_probe import User, UserState
 
@@ -36,7 +37,7 @@ class ValueChanged(NamedTuple):
     merge: RowMerge | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SnapshotChanged:
     """Something else about a live query changed; the snapshot is whole."""
 
@@ -44,7 +45,7 @@ class SnapshotChanged:
     snapshot: Snapshot[Any]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class QueryFailed:
     """A live query failed with ``snapshot.error``; it stays registered."""
 
@@ -52,43 +53,47 @@ class QueryFailed:
     snapshot: Snapshot[Any]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SubscriptionClosed:
     """Nobody asks for a live query any more; its value is forgotten."""
 
     key: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StatusChanged:
     """The status of the client as a whole changed."""
 
     status: Status
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TokenExpired:
     """The server refused the credential of a socket as expired."""
 
     shard: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OpenSocket:
     """The driver must open a socket for the shard, with a token resolved anew."""
 
     shard: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CloseSocket:
-    """The driver must drop the shard's socket, or its attempt; nothing of it may be fed in any more."""
+    """The driver must drop the shard's socket, or its attempt; nothing of it may be fed in any more.
+
+    ``abandoned_after`` is for an attempt that did not come to its end in time: after how many seconds.
+    """
 
     shard: str
     code: int = 1000
+    abandoned_after: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CallSettled:
     """A single call has its outcome."""
 
@@ -96,7 +101,7 @@ class CallSettled:
     outcome: Outcome
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BatchSettled:
     """A batch has the outcomes of its slots in call order, or failed as a whole.
 
@@ -107,28 +112,28 @@ class BatchSettled:
     slots: list[Outcome | None] | Refused
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BookmarkChanged:
     """The session's bookmark moved and should be remembered."""
 
     bookmark: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MutationQueued:
     """A write waits in the queue, and its record is where it should be."""
 
     mutation_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MutationSent:
     """A write is on its way to the server."""
 
     mutation_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MutationSettled:
     """A write has its verdict: the only one it ever gets.
 
@@ -145,61 +150,61 @@ class MutationSettled:
     had_awaiter: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PendingChanged:
     """Another number of writes waits in the queue."""
 
     count: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StoreRecord:
     """The driver must store a record, then call ``receive_stored``; nothing of it is sent before."""
 
     record: QueuedMutation
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RemoveRecords:
     """The driver must remove records: their writes have a verdict."""
 
     mutation_ids: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ReplaceRecord:
     """The driver must replace a stored record in its place."""
 
     record: QueuedMutation
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StoreReads:
     """The driver must encode values of live queries, and put them into the read cache."""
 
     reads: tuple[FreshRead, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ForgetReads:
     """The driver must take entries out of the read cache."""
 
     keys: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ClearReads:
     """The driver must empty the read cache: it belongs to somebody else."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StaleRecordsDropped:
     """Writes that another version of the application had queued were dropped; their records go too."""
 
     records: tuple[QueuedMutation, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ReplayProgressed:
     """The replay of queued writes moved on; counts are over all passes since the last time none ran.
 
@@ -216,26 +221,26 @@ class ReplayProgressed:
     is_running: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TransformFailed:
     """A transform of an optimistic layer raised; the layer is skipped."""
 
     error: Exception
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CredentialRefused:
     """The server refused the credential of a replay; queued writes are held for another one."""
 
     error: LunoraError
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AuthTokenChanged:
     """The bearer of calls is another one now."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ValuesRevoked:
     """Values shown so far may be somebody else's; what each live query shows instead follows."""
 
@@ -253,28 +258,28 @@ class IdentityChanged:
     identity_epoch: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class IdentityDisputed:
     """The server refuses writes as somebody else's, and says that the session is this subject's all the same."""
 
     subject: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class UserHeard:
     """Whoever asks for the user has the answer: the user, ``None`` for nobody, or an error to raise a copy of."""
 
     result: User | LunoraError | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class UserStateChanged:
     """Something else is known of who is signed in."""
 
     state: UserState
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WhisperReceived:
     """Another member told a topic something."""
 
@@ -284,7 +289,7 @@ class WhisperReceived:
     sender: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WhisperDropped:
     """What another member told a topic cannot be read. The reason holds none of it."""
 
@@ -293,7 +298,7 @@ class WhisperDropped:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FrameIgnored:
     """A frame was unusable; it harmed nothing. The reason holds none of its payload."""
 

@@ -8,16 +8,17 @@ and delete them; then, if ``has_more``, ``take_frames`` for each shard named by 
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from math import inf
 from typing import Any
 
 from lunora_rx.core.account import Account
+from lunora_rx.core.agenda import Agenda
 from lunora_rx.core.backoff import Backoff
 from lunora_rx.core.calls import Calls
-from lunora_rx.core.connection import Connecting, Connection, Timing, Trigger
+from lunora_rx.core.connection import Connecting, Connection, Open, Timing, Trigger
 from lunora_rx.core.contexts import Contexts
 from lunora_rx.core.events import Event, SnapshotChanged, StatusChanged
 from lunora_rx.core.identity import IdentityChange, Keep
@@ -63,7 +64,7 @@ class Multiplexer:
 
     Attributes:
         events: What happened and was not drained yet, in order.
-        has_more: Whether there may be frames or requests to send, or another deadline; the driver resets it.
+        agenda: What the shards have ahead of them.
         status: How the client stands with its server.
         sessions: The shards that are spoken to.
         calls: The calls under way.
@@ -77,8 +78,8 @@ class Multiplexer:
         self.sessions: dict[str, Session] = {}
         self._options = options
         self._random = random
-        self.events: list[Event] = []
-        self.has_more = False
+        self.events: deque[Event] = deque()
+        self.agenda = Agenda()
         self._counts: Counter[str] = Counter()
         self._contexts: dict[str, Contexts] = {}
         self._idle_closed: set[str] = set()
@@ -117,6 +118,15 @@ class Multiplexer:
         )
 
     @property
+    def has_more(self) -> bool:
+        """Whether there may be frames or requests to send, or another deadline; the driver resets it."""
+        return self.agenda.has_more
+
+    @has_more.setter
+    def has_more(self, has_more: bool) -> None:
+        self.agenda.has_more = has_more
+
+    @property
     def frames_received(self) -> int:
         """How many frames all sockets together have received."""
         return self._frames_received + sum(session.frames_received for session in self.sessions.values())
@@ -130,7 +140,7 @@ class Multiplexer:
     @property
     def open_sockets(self) -> int:
         """How many sockets are open."""
-        return sum(session.connection.is_open for session in list(self.sessions.values()))
+        return self.agenda.count(Open)
 
     def connect(self, shard: str, now: float) -> None:
         """Open the shard's socket unless it is open or opening."""
@@ -302,10 +312,14 @@ class Multiplexer:
         """Learn who composes writes here; comes before anything is sent, and before ``hydrate``."""
         self.client_id = client_id
 
-    def hydrate(self, records: Iterable[QueuedMutation], now: float) -> None:
-        """Take over what earlier processes left, ahead of what was composed since."""
+    def expect_records(self) -> None:
+        """Note that what earlier processes left is being looked for; ``hydrate`` follows, unless that fails."""
+        self.writes.expect_records()
+
+    def hydrate(self, records: Iterable[QueuedMutation], now: float, *, is_whole: bool = True) -> None:
+        """Take over what earlier processes left, ahead of what was composed since; ``is_whole`` if all was read."""
         self.has_more = True
-        self.writes.hydrate(records, self.client_id, now)
+        self.writes.hydrate(records, self.client_id, now, is_whole=is_whole)
         self._update_status(now)
 
     def receive_stored(self, mutation_ids: Iterable[str], now: float) -> None:
@@ -374,12 +388,7 @@ class Multiplexer:
         session = self.sessions.get(shard)
         if session is None:
             return
-        deadline = session.deadline
         session.receive_text(text, now)
-        if session.frames or session.deadline != deadline:
-            self.has_more = True
-        if self.reads is not None and self.reads.arm(now):
-            self.has_more = True
 
     def distrust(self, shard: str, text: str | bytes, now: float) -> None:
         """Note that applying a frame has broken off: what it was about may be anything, and is asked for anew."""
@@ -405,9 +414,9 @@ class Multiplexer:
     def handle_deadline(self, now: float) -> None:
         """Do what is due by now, in every shard."""
         self.has_more = True
-        for session in list(self.sessions.values()):
-            if session.deadline <= now:
-                session.handle_deadline(now)
+        for shard in self.agenda.due(now):
+            session = self.sessions[shard]
+            session.handle_deadline(now)
             if session.is_closed:
                 self._forget(session)
         self.poller.handle_deadline(now)
@@ -431,30 +440,21 @@ class Multiplexer:
     def next_deadline(self) -> float:
         """Return when ``handle_deadline`` is due, infinite when never."""
         reads = inf if self.reads is None else self.reads.deadline
-        return min(
-            [
-                self.writes.deadline,
-                self.poller.deadline,
-                reads,
-                *(session.deadline for session in self.sessions.values()),
-            ]
-        )
+        return min(self.writes.deadline, self.poller.deadline, reads, self.agenda.deadline)
 
     def take_events(self) -> list[Event]:
         """Take what happened since the last call, in order; for owners that handle nothing re-entrantly."""
-        events = self.events.copy()
+        events = list(self.events)
         self.events.clear()
         return events
 
     def shards_to_send(self) -> list[str]:
         """Return the shards that have frames to send."""
-        return [shard for shard, session in self.sessions.items() if session.frames]
+        return self.agenda.senders
 
     def take_frames(self, shard: str) -> list[str]:
         """Take the frames to send on the shard's socket, in order."""
-        session = self.sessions[shard]
-        frames, session.frames = session.frames, []
-        return frames
+        return self.sessions[shard].take_frames()
 
     def requests_to_send(self) -> list[HttpRequest]:
         """Take the requests to make."""
@@ -472,7 +472,13 @@ class Multiplexer:
         self._idle_closed.discard(shard)
         return Session(
             shard,
-            Connection(options.timing, options.backoff, self._random, was_ever_connected=was_ever_connected),
+            Connection(
+                options.timing,
+                options.backoff,
+                self._random,
+                was_ever_connected=was_ever_connected,
+                note_move=self.agenda.move,
+            ),
             Subscriptions(self._new_subscription_id, linger=options.linger),
             introduce=lambda context: Connect(self.client_id, context=context),
             contexts=self._contexts_of(shard),
@@ -482,6 +488,7 @@ class Multiplexer:
             ask_subject=self.account.ask_socket,
             receive_subject=self._receive_subject,
             fingerprint=lambda: self.writes.identity.fingerprint,
+            agenda=self.agenda,
             reads=self.reads,
             new_shape_id=lambda: self._new_id("shape"),
             new_stream_id=lambda: self._new_id("stream"),
@@ -502,6 +509,7 @@ class Multiplexer:
 
     def _forget(self, session: Session) -> None:
         del self.sessions[session.shard]
+        self.agenda.forget(session.shard)
         self.poller.stop(session.shard)
         self._frames_received += session.frames_received
         if session.connection.was_ever_connected:
@@ -526,11 +534,8 @@ class Multiplexer:
     def _evaluate_status(self) -> Status:
         if not self.sessions:
             return Status.IDLE
-        connections = [session.connection for session in self.sessions.values()]
-        if any(connection.is_open for connection in connections):
+        if self.agenda.count(Open):
             return Status.CONNECTED
-        if any(self.poller.is_live(shard) for shard in self.sessions):
+        if self.poller.is_anything_live:
             return Status.POLLING
-        if any(type(connection.state) is Connecting for connection in connections):
-            return Status.CONNECTING
-        return Status.OFFLINE
+        return Status.CONNECTING if self.agenda.count(Connecting) else Status.OFFLINE

@@ -27,6 +27,7 @@ class Pacing:
         self._waiting = OrderedDict.fromkeys(ids)
         self._slots: dict[str, float] = {}
         self._overdue: OrderedDict[str, bool] = OrderedDict()
+        self._note()
 
     @property
     def is_searching(self) -> bool:
@@ -55,21 +56,20 @@ class Pacing:
         """Strike out a subscription that was answered or removed; tell whether it was out."""
         self._waiting.pop(subscription_id, None)
         was_overdue = self._overdue.pop(subscription_id, False)
-        return self._slots.pop(subscription_id, None) is not None or was_overdue
+        was_out = self._slots.pop(subscription_id, None) is not None or was_overdue
+        self._note()
+        return was_out
 
     def add(self, subscription_id: str) -> None:
         """Let one more subscription wait, behind the others."""
         self._waiting[subscription_id] = None
-
-    @property
-    def is_done(self) -> bool:
-        """Whether nothing waits and nothing is out."""
-        return not self._waiting and not self._slots and not self._overdue
+        self._note()
 
     def acquit(self, ids: Iterable[str]) -> None:
         """Suspect these no more for want of an answer: they may have nothing to say."""
         for each in ids:
             self._overdue.pop(each, None)
+        self._note()
 
     def handle_deadline(self, now: float) -> None:
         """Free the slots that were never answered."""
@@ -77,3 +77,8 @@ class Pacing:
             del self._slots[overdue]
             if self.is_searching:
                 self._overdue[overdue] = True
+        self._note()
+
+    def _note(self) -> None:
+        # Whether nothing waits and nothing is out; an attribute, because it is asked once a frame.
+        self.is_done = not self._waiting and not self._slots and not self._overdue

@@ -13,6 +13,7 @@ from typing import Any, Final, Generic, TypedDict, TypeVar
 from lunora_rx.core.results import is_unchanged
 from lunora_rx.core.snapshot import Snapshot, SnapshotStatus
 from lunora_rx.errors import LunoraError, ProtocolError
+from lunora_rx.protocol.frozen import frozen
 from lunora_rx.protocol.values import UNDEFINED
 
 T = TypeVar("T")
@@ -58,7 +59,7 @@ class PageRange:
         return {"lower": self.lower, "upper": self.upper, "numItems": self.num_items}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PageResult:
     """What the server says that a page holds.
 

@@ -7,7 +7,6 @@ Source: ``docs/protocol.md``, section "Optimistic layers".
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from lunora_rx.core.events import Event, SnapshotChanged, TransformFailed
@@ -17,13 +16,14 @@ from lunora_rx.core.optimistic import Layer, Transform
 from lunora_rx.core.results import Change
 from lunora_rx.core.session import Session
 from lunora_rx.core.subscriptions import Subscription
+from lunora_rx.protocol.frozen import frozen
 from lunora_rx.protocol.keys import subscription_key_of_tree
 from lunora_rx.protocol.rpc import Outcome, Refused
 
 Pushed = list[tuple[Subscription, Layer]]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Composition:
     """A mutation as its caller composed it, with ``args`` in wire form.
 

@@ -93,6 +93,11 @@ class Poller:
         """When ``handle_deadline`` is due, infinite when never."""
         return min((shard.next_at for shard in self._shards.values()), default=inf)
 
+    @property
+    def is_anything_live(self) -> bool:
+        """Whether any shard is polled, and its server answers."""
+        return any(shard.is_live for shard in self._shards.values())
+
     def is_live(self, shard: str) -> bool:
         """Tell whether the shard is polled, and its server answers."""
         state = self._shards.get(shard)

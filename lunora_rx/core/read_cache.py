@@ -14,6 +14,7 @@ from typing import Any, Final
 from lunora_rx.core.identity import Identity
 from lunora_rx.core.records import CachedRead
 from lunora_rx.core.results import Result
+from lunora_rx.protocol.frozen import frozen
 from lunora_rx.protocol.values import UNDEFINED
 from lunora_rx.protocol.wire import encode_wire
 
@@ -36,7 +37,7 @@ class Stamp:
     fingerprint: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FreshRead:
     """A value that is to be written, as the loop leaves it: decoded, and without a time.
 

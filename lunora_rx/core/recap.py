@@ -14,9 +14,10 @@ from lunora_rx.core.shapes import Poke, Shape
 from lunora_rx.core.snapshot import SnapshotStatus
 from lunora_rx.core.subscriptions import Subscription
 from lunora_rx.errors import CodecError, LunoraError
-from lunora_rx.protocol.frames import Data, ErrorFrame, PokeEnd, PokePart, PokeStart, ServerFrame, encode_frame
+from lunora_rx.protocol.frames import Data, ErrorFrame, PokeEnd, PokePart, PokeStart, ServerFrame, spell_frame
+from lunora_rx.protocol.refusal import MAX_DEPTH
 from lunora_rx.protocol.values import UNDEFINED
-from lunora_rx.protocol.wire import encode_wire
+from lunora_rx.protocol.wire import encode_for_key
 
 
 class Told(NamedTuple):
@@ -48,7 +49,7 @@ def is_anything_shown(session: Session) -> bool:
 def encode_base(subscription: Subscription) -> str | None:
     """Return the ``data`` frame that would give a query the value it has of the server; ``None`` if it has none."""
     result = subscription.result
-    return None if result.base is UNDEFINED else encode_frame(data_frame(subscription.id, result))
+    return None if result.base is UNDEFINED else spell_frame(data_frame(subscription.id, result))
 
 
 def data_frame(frame_id: str, result: Any) -> Data:
@@ -80,14 +81,23 @@ def seed_frames(poke_id: str, shape_id: str, shape: Shape) -> list[ServerFrame]:
 
 def wire_tree(value: Any) -> Any:
     """Return a value of the server in wire form; plain JSON past what we would send ourselves stays what it was."""
+    return _wire_tree(value, 0)
+
+
+def _wire_tree(value: Any, depth: int) -> Any:
     try:
-        return encode_wire(value)
+        return encode_for_key(value)
     except CodecError:
-        return value
+        pass  # a row that was merged into plain JSON has tags all the same
+    if depth <= MAX_DEPTH and type(value) is list:
+        return [_wire_tree(each, depth + 1) for each in value]
+    if depth <= MAX_DEPTH and type(value) is dict:
+        return {name: _wire_tree(each, depth + 1) for name, each in value.items()}
+    return value
 
 
 def _inbound(frame: ServerFrame) -> Told:
-    return Told(True, encode_frame(frame))
+    return Told(True, spell_frame(frame))
 
 
 def _told_of_query(subscription: Subscription) -> Iterator[ServerFrame]:

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from lunora_rx.errors import CodecError
-from lunora_rx.protocol.frames import is_epoch, is_position
+from lunora_rx.protocol.frame_fields import is_epoch, is_position, is_sendable
 from lunora_rx.protocol.values import UNDEFINED, Undefined
 
 Tree = Any
+
+_TEXT = "a string without lone surrogates"
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,9 +160,9 @@ class _Fields:
         return None if self._tree.get(name) is None else self.take(name, accepts, expected)
 
     def text(self, name: str) -> str:
-        value: str = self.take(name, lambda value: type(value) is str, "a string")
+        value: str = self.take(name, is_sendable, _TEXT)
         return value
 
     def optional_text(self, name: str) -> str | None:
-        value: str | None = self.optional(name, lambda value: type(value) is str, "a string or null")
+        value: str | None = self.optional(name, is_sendable, f"{_TEXT} or null")
         return value

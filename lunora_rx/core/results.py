@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Collection, Container, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from lunora_rx.core.delta import Merger, RowMerge, is_row_delta
 from lunora_rx.core.optimistic import Layer, fold, without_acknowledged, without_reached
@@ -18,6 +18,10 @@ from lunora_rx.errors import CodecError, LunoraError, ProtocolError
 from lunora_rx.protocol.frames import is_epoch, is_position
 from lunora_rx.protocol.values import UNDEFINED, WireBigInt, WireBytes, WireDate, WireUrl
 from lunora_rx.protocol.wire import decode_parsed
+
+# Named once: before Python 3.12 each mention of a member goes through a descriptor, and these come once a frame.
+_LIVE: Final = SnapshotStatus.LIVE
+_PLAIN_FIELDS: Final = len(("type", "id", "data", "cursor", "epoch"))
 
 # Values that are equal when their kind and content are; every container is only equal to itself.
 _SCALAR_KINDS: Mapping[type, type] = {
@@ -42,6 +46,10 @@ class Change(enum.Enum):
     STATUS = "status"
     FAILED = "failed"
     BEHIND = "behind"
+
+
+NOTHING: Final = Change.NOTHING
+VALUE: Final = Change.VALUE
 
 
 class Result:
@@ -105,6 +113,31 @@ class Result:
             return None
         return self.cursor, self.epoch
 
+    def take_plain(self, frame: Mapping[str, Any]) -> bool:
+        """Apply a ``data`` frame without tags if nothing has to be weighed, and tell whether that was so.
+
+        That is a container, which is never the value shown before, in the same history, over a live value and under no
+        layer. Of any other frame nothing is applied: ``apply_value`` comes next.
+        """
+        try:
+            base, cursor, epoch = frame["data"], frame["cursor"], frame["epoch"]
+        except KeyError:
+            return False
+        kind = type(base)
+        if (
+            len(frame) != _PLAIN_FIELDS
+            or self.layers
+            or self.status is not _LIVE
+            or type(cursor) is not int
+            or type(epoch) is not str
+            or epoch != self.epoch
+            or (kind is not list and kind is not dict)
+        ):
+            return False
+        self.base = self.shown = base
+        self.cursor, self.anchor, self.is_behind, self.merge, self._merger = cursor, UNDEFINED, False, None, None
+        return True
+
     def apply_value(self, frame: Mapping[str, Any], *, tagged: bool) -> Change:
         """Apply a ``data`` or ``delta`` frame, given as the JSON object that arrived.
 
@@ -114,7 +147,7 @@ class Result:
         base = frame.get("data", UNDEFINED) if frame["type"] == "data" else UNDEFINED
         delta = UNDEFINED if base is not UNDEFINED else frame.get("delta", UNDEFINED)
         if base is UNDEFINED and self.is_behind:
-            return Change.NOTHING
+            return NOTHING
         try:
             cursor, epoch, mutation = _position(frame)
             if base is UNDEFINED and delta is UNDEFINED:
@@ -137,7 +170,7 @@ class Result:
         """
         cursor, epoch, mutation = _position(frame)
         if self.is_behind or self.base is UNDEFINED:
-            return Change.NOTHING
+            return NOTHING
         if self.anchor is not UNDEFINED:
             return self._accept(self.anchor, cursor, epoch, mutation if frame["type"] == "settled" else None)
         self.cursor = self.cursor if cursor is None else cursor
@@ -146,7 +179,7 @@ class Result:
             self.last_mutation_id = max(self.last_mutation_id, mutation)
         healed = self._heal()
         swept = self._keep(without_reached(self.layers, self.cursor))
-        return healed if swept is Change.NOTHING else swept
+        return healed if swept is NOTHING else swept
 
     def fail(self, error: LunoraError) -> Change:
         """Note that the server refused the query; the value stays what it was."""
@@ -165,8 +198,8 @@ class Result:
 
     def go_stale(self) -> Change:
         """Note that the socket is gone; a shown value stays."""
-        if self.status is not SnapshotStatus.LIVE:
-            return Change.NOTHING
+        if self.status is not _LIVE:
+            return NOTHING
         self.status = SnapshotStatus.STALE
         return Change.STATUS
 
@@ -203,7 +236,7 @@ class Result:
         self.layers = without_acknowledged(self.layers, acknowledged)
         change = self._accept(base, None, None, None)
         self.is_behind, self.anchor = is_behind, anchor
-        return Change.STATUS if change is Change.NOTHING and len(self.layers) < pending else change
+        return Change.STATUS if change is NOTHING and len(self.layers) < pending else change
 
     def confirm(self, layer: Layer, cursor: int | None, mark: int = 0) -> Change:
         """Note where a layer's write landed: it goes when the base has reached that.
@@ -211,7 +244,7 @@ class Result:
         Without a cursor it goes at once, and what it showed stays until the next frame.
         """
         if layer not in self.layers:
-            return Change.NOTHING
+            return NOTHING
         if cursor is None:
             self.layers = tuple(each for each in self.layers if each is not layer)
             return Change.STATUS
@@ -225,7 +258,7 @@ class Result:
 
     def _keep(self, layers: tuple[Layer, ...]) -> Change:
         if len(layers) == len(self.layers):
-            return Change.NOTHING
+            return NOTHING
         self.layers = layers
         return self._fold_again()
 
@@ -252,7 +285,7 @@ class Result:
         if anchor is not UNDEFINED and cursor is None:
             # More of the run is to come: on its way from the anchor it would show what was long ago.
             self.anchor, self._merger = merge.after, merger
-            return Change.NOTHING
+            return NOTHING
         shown = self.shown
         change = self._accept(merge.after, cursor, epoch, mutation)
         self._merger = merger
@@ -276,17 +309,18 @@ class Result:
         if self.layers:
             self.layers = without_reached(self.layers, self.cursor)
             shown = fold(base, self.layers)
-        healed = Change.NOTHING if self.status is SnapshotStatus.LIVE else self._heal()
-        if is_unchanged(self.shown, shown):
+        healed = NOTHING if self.status is _LIVE else self._heal()
+        former = self.shown
+        if former is shown or (type(former) in _SCALAR_KINDS and is_unchanged(former, shown)):
             # The same number without the layer that made it is no longer optimistic.
             return healed if len(layers) == len(self.layers) else Change.STATUS
         self.shown = shown
-        return Change.VALUE
+        return VALUE
 
     def _heal(self) -> Change:
-        if self.status is SnapshotStatus.LIVE:
-            return Change.NOTHING
-        self.status, self.error = SnapshotStatus.LIVE, None
+        if self.status is _LIVE:
+            return NOTHING
+        self.status, self.error = _LIVE, None
         return Change.STATUS
 
     def fall_behind(self) -> Change:
@@ -312,7 +346,7 @@ def is_unchanged(old: Any, new: Any) -> bool:
 def _position(frame: Mapping[str, Any]) -> tuple[int | None, str | int | None, int | None]:
     cursor, epoch, mutation = frame.get("cursor"), frame.get("epoch"), frame.get("lastMutationId")
     # What nearly every frame holds is let through at once; this runs for each of them.
-    if type(cursor) is int and type(epoch) is str and mutation is None:
+    if type(cursor) is int and type(epoch) is str and epoch.isascii() and mutation is None:
         return cursor, epoch, None
     if cursor is not None and not is_position(cursor):
         raise ProtocolError("'cursor' is not an integer")

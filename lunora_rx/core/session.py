@@ -11,6 +11,7 @@ from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from math import inf
 from typing import Any
 
+from lunora_rx.core.agenda import Agenda
 from lunora_rx.core.connection import Closed, Connection, Due, Idle, Trigger
 from lunora_rx.core.contexts import Contexts
 from lunora_rx.core.events import CloseSocket, Event, FrameIgnored, OpenSocket, SubscriptionClosed, TokenExpired
@@ -27,7 +28,7 @@ from lunora_rx.errors import CodecError, LunoraError, ProtocolError, TransportEr
 from lunora_rx.protocol.endpoints import CLOSE_TOKEN_EXPIRED, CLOSE_TOO_BIG, PING, PONG
 from lunora_rx.protocol.frames import SERVER_FRAMES, Connect, Identity, decode_server_frame, encode_frame
 from lunora_rx.protocol.rpc import Outcome
-from lunora_rx.protocol.text import may_hold_tag, parse
+from lunora_rx.protocol.text import may_hold_tag, parse, parse_strictly
 from lunora_rx.protocol.values import UNDEFINED, Undefined
 
 IDLE_CLOSE_AFTER = 5.0
@@ -35,13 +36,14 @@ CLOSE_NORMAL = 1000
 CLOSE_SILENT_PEER = 4000
 
 _PONGS = (PONG, PONG.encode())
-_PONG_LENGTH = len(PONG)
+_DOLLAR = ord("$")
+_BACKSLASH = ord("\\")
 
 
 class Session:
     """Everything that one shard's socket is about.
 
-    The owner drains ``frames`` and the emitted events after every call, and calls
+    The owner drains the emitted events and takes the frames after every call, and calls
     ``handle_deadline`` once ``deadline`` has come. ``frames`` fills only while the socket is open.
 
     Attributes:
@@ -69,6 +71,7 @@ class Session:
         ask_subject: Callable[[], int] = int,
         receive_subject: Callable[[int, str | None, float], None] = lambda question, subject, now: None,
         fingerprint: Callable[[], str | None] = lambda: None,
+        agenda: Agenda | None = None,
         reads: Reads | None = None,
         new_shape_id: Callable[[], str] = lambda: "shape_1",
         new_stream_id: Callable[[], str] = lambda: "stream_1",
@@ -88,6 +91,7 @@ class Session:
         self._ask_subject = ask_subject
         self._receive_subject = receive_subject
         self._fingerprint = fingerprint
+        self._agenda = agenda or Agenda()
         self._user: str | Undefined | None = UNDEFINED
         self._told_to: str | Undefined | None = UNDEFINED
         self._questions: deque[int] = deque()
@@ -95,8 +99,9 @@ class Session:
         self._poked: str | None = None
         self._contexts = contexts or Contexts(UNDEFINED)
         self._topics = Topics(shard, emit, self._send_if_open)
-        self.shapes = Shapes(new_shape_id, emit=emit, send=self._send_if_open)
-        self.streams = Streams(shard, new_stream_id, emit, self._send_if_open)
+        self._frame_size = 0
+        self.shapes = Shapes(new_shape_id, emit=emit, send=self._send_if_open, frame_size=lambda: self._frame_size)
+        self.streams = Streams(shard, new_stream_id, emit, self._send_if_open, lambda: self._frame_size)
         self._reads = reads
         self._queries = LiveQueries(
             shard,
@@ -256,39 +261,61 @@ class Session:
         self._pacing = Pacing(waiting, concurrency=1 if self._searches_oversized else CONCURRENCY)
         self._pace(now)
         is_search = self._pacing.is_searching
-        self.frames += [] if is_search else self.shapes.frames_on_open()
-        self.frames += [*self.shapes.take_unsubscribes(), *self._unsubscribes]
+        self._put(*([] if is_search else self.shapes.frames_on_open()))
+        self._put(*self.shapes.take_unsubscribes(), *self._unsubscribes)
         self._unsubscribes = []
-        self.frames += [] if is_search else self.streams.frames_on_open()
-        self.frames += self._topics.frames_on_open()
+        self._put(*([] if is_search else self.streams.frames_on_open()))
+        self._put(*self._topics.frames_on_open())
         self._check_idle(now)
         self._reschedule()
 
     def receive_text(self, text: str | bytes, now: float) -> None:
         """Apply one inbound frame; an unusable one is ignored and reported."""
+        self.note_arrived(1, now)
+        self.receive_frame(text)
+
+    def note_arrived(self, count: int, now: float) -> None:
+        """Note that so many frames are there, which are applied next."""
+        self.connection.last_frame_at = now
+        self.frames_received += count
+
+    def receive_frame(self, text: str | bytes) -> None:
+        """Apply one of the frames that have arrived."""
         connection = self.connection
-        connection.last_frame_at = now
-        self.frames_received += 1
-        if len(text) == _PONG_LENGTH and text in _PONGS:
-            return
+        self._frame_size = len(text)
         try:
-            frame: Any = parse(text)
+            frame: Any = parse_strictly(text)
             kind = frame["type"]
-            handler = self._handlers.get(kind)
-        except (CodecError, LookupError, TypeError):
-            self._ignore("it is not a JSON object with a type")
-            return
+            handler = self._handlers[kind]
+        except (ValueError, LookupError, TypeError):
+            found = self._look_closer(text)
+            if found is None:
+                return
+            frame, kind, handler = found
         if not connection.is_healthy and not self._is_current(kind):
             return
         if not self._pacing.is_done:
-            self._free_slot(frame, now)
-        if handler is None:
-            self._ignore("its type is unknown")
-            return
+            self._free_slot(frame, connection.last_frame_at)
+        # Nearly every frame is bytes without either character; only a search for both is worth no call.
+        tagged = (isinstance(text, str) or _DOLLAR in text or _BACKSLASH in text) and may_hold_tag(text)
         try:
-            handler(frame, may_hold_tag(text))
+            handler(frame, tagged)
         except ProtocolError as error:
             self._ignore(error.message)
+
+    def _look_closer(self, text: str | bytes) -> tuple[Any, Any, Handler] | None:
+        """Return what is no plain JSON of a known type, with its type and handler; ``None`` if it is no frame."""
+        if text in _PONGS:
+            return None
+        try:
+            frame: Any = parse(text)
+            return frame, frame["type"], self._handlers.get(frame["type"], self._receive_unknown)
+        except (CodecError, LookupError, TypeError):
+            self._ignore("it is not a JSON object with a type")
+            return None
+
+    def _receive_unknown(self, frame: dict[str, Any], tagged: bool) -> None:
+        self._ignore("its type is unknown")
 
     def distrust(self, text: str | bytes, now: float) -> None:
         """Ask anew for the whole value of the live query that a frame was about, whose application broke off.
@@ -315,7 +342,7 @@ class Session:
         if code == CLOSE_TOO_BIG:
             self._search_oversized()
         self.connection.lost(now)
-        self.frames.clear()
+        self.take_frames()
         self.subject = None
         self._pacing = Pacing()
         if was_open:
@@ -350,6 +377,12 @@ class Session:
             subscription.result.forget_position()
         self.shapes.forget_positions()
 
+    def take_frames(self) -> list[str]:
+        """Take the frames to send, in order."""
+        frames, self.frames = self.frames, []
+        self._agenda.note_frames(self.shard, are_there=False)
+        return frames
+
     def restart(self, now: float) -> None:
         """Retire the socket, or the attempt, and open another by the normal backoff."""
         self._drop_socket(CLOSE_NORMAL, now)
@@ -361,7 +394,7 @@ class Session:
         if not isinstance(self.connection.state, Idle):
             self._emit(CloseSocket(self.shard, CLOSE_NORMAL))
         self.connection.close()
-        self.frames.clear()
+        self.take_frames()
         self._pacing, self._idle_at = Pacing(), inf
         for subscription in self.subscriptions:
             self._emit(SubscriptionClosed(subscription.key))
@@ -390,11 +423,11 @@ class Session:
             case Due.CONNECT:
                 self._open_socket(now)
             case Due.ABANDON:
-                self._drop_socket(CLOSE_NORMAL, now)
+                self._drop_socket(CLOSE_NORMAL, now, abandoned_after=self.connection.connect_timeout)
             case Due.DEAD:
                 self._drop_socket(CLOSE_SILENT_PEER, now)
             case Due.PING:
-                self.frames.append(PING)
+                self._put(PING)
 
     def _open_socket(self, now: float) -> None:
         self.connection.connect(now)
@@ -415,10 +448,18 @@ class Session:
     def _note(self, subscription: Subscription) -> None:
         assert self._reads is not None
         self._reads.note(subscription, self.stamp)
+        # What came by polling is armed by whoever took the reply: here the time is that of the last frame.
+        if self.connection.is_open and self._reads.arm(self.connection.last_frame_at):
+            self._agenda.has_more = True
+
+    def _put(self, *texts: str) -> None:
+        if texts and not self.frames:
+            self._agenda.note_frames(self.shard, are_there=True)
+        self.frames += texts
 
     def _send_if_open(self, text: str) -> bool:
         if self.connection.is_open:
-            self.frames.append(text)
+            self._put(text)
         return self.connection.is_open
 
     def _note_user(self) -> None:
@@ -432,21 +473,22 @@ class Session:
     def _introduce_ourselves(self) -> None:
         # With a token of its own the socket says nothing of the cookie: 0 is no question.
         self._questions.append(0 if self._has_token else self._ask_subject())
-        self.frames.append(encode_frame(self._introduce(self._contexts.effective)))
+        self._put(encode_frame(self._introduce(self._contexts.effective)))
 
     def _send_subscribe(self, subscription: Subscription) -> None:
         subscription.was_sent = subscription.is_asked = True
-        self.frames.append(subscription.encode_subscribe())
+        self._put(subscription.encode_subscribe())
 
     def _end(self, ended: Sequence[Subscription], now: float) -> None:
         # All are struck out before the next is let out, which might be one of them.
         for subscription in ended:
             self._pacing.release(subscription.id)
         self._pace(now)
-        outgoing = self.frames if self.connection.is_open else self._unsubscribes
         for subscription in ended:
             if subscription.was_sent:
-                outgoing.append(subscription.encode_unsubscribe())
+                text = subscription.encode_unsubscribe()
+                if not self._send_if_open(text):
+                    self._unsubscribes.append(text)
             if self._reads is not None:
                 self._reads.release(subscription.key)
             self._emit(SubscriptionClosed(subscription.key))
@@ -459,7 +501,7 @@ class Session:
                 self._send_subscribe(subscription)
                 continue
             # What is given up is struck out: it is a shape, or else a stream.
-            self.frames.append(self.shapes.ask(subscription_id) or self.streams.begin(subscription_id))
+            self._put(self.shapes.ask(subscription_id) or self.streams.begin(subscription_id))
         if self._pacing.is_searching and self._pacing.is_done:
             self._pacing = Pacing()
             self._searches_oversized = False
@@ -501,9 +543,9 @@ class Session:
         if not self.shapes.leave_out(suspect, error):
             self.streams.receive_error(suspect, error)
 
-    def _drop_socket(self, code: int, now: float) -> None:
+    def _drop_socket(self, code: int, now: float, *, abandoned_after: float | None = None) -> None:
         if self.connection.can(Trigger.LOST):
-            self._emit(CloseSocket(self.shard, code))
+            self._emit(CloseSocket(self.shard, code, abandoned_after))
             self.receive_closed(None, now)
 
     def _is_current(self, kind: str) -> bool:
@@ -581,6 +623,7 @@ class Session:
 
     def _reschedule(self) -> None:
         self.deadline = min(self.connection.deadline, self._pacing.deadline, self.subscriptions.deadline, self._idle_at)
+        self._agenda.expect(self.shard, self.deadline)
 
 
 def _receive_unasked(frame: dict[str, Any], tagged: bool) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Generic, Literal, NamedTuple, TypeAlias, TypeVar
 from lunora_rx.core.snapshot import SnapshotStatus
 from lunora_rx.errors import LunoraError
 from lunora_rx.protocol.frame_fields import Epoch
+from lunora_rx.protocol.frozen import frozen
 
 T = TypeVar("T")
 
@@ -30,6 +31,7 @@ class RowOp(NamedTuple, Generic[T]):
     old_row: T
 
 
+# Made once a chunk or a poke, where a dataclass is the quicker one.
 @dataclass(frozen=True, slots=True)
 class RowsChanged:
     """A poke was applied, or the rows were taken away.
@@ -52,7 +54,7 @@ class RowsChanged:
     last_mutation_id: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ShapeMoved:
     """The status of a shape or its checkpoint changed, and no row did."""
 
@@ -62,7 +64,7 @@ class ShapeMoved:
     last_mutation_id: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ShapeFailed:
     """The server refused a shape, or sent rows for it that cannot be read; rows and registration stay."""
 

@@ -6,7 +6,7 @@ Source: ``docs/protocol.md``, section "Shapes and pokes".
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from lunora_rx.core.shape_events import RowOp, RowsChanged, ShapeEvent, ShapeFailed, ShapeMoved
 from lunora_rx.core.snapshot import SnapshotStatus
@@ -30,7 +30,11 @@ ReadOp: TypeAlias = tuple[str, str, Any]
 """Operation, key, and value, decoded; ``UNDEFINED`` where it has none. A bare tuple, because a seed makes one a row."""
 
 MAX_POKES: Final = 256
+MAX_POKE_SIZE: Final = 256 * 2**20
+"""Characters of text in the parts of all pokes that have not ended: four frames of the largest size."""
+
 _OPS: Final = ("insert", "update", "delete")
+_TOO_LARGE: Final = "the poke is larger than a client holds; narrow the shape"
 
 
 class Slice:
@@ -42,14 +46,14 @@ class Slice:
         last_mutation_id: The highest of our mutations that it holds.
     """
 
-    __slots__ = ("_is_unreadable", "_patches", "bases", "is_reset", "last_mutation_id")
+    __slots__ = ("_patches", "_reason", "bases", "is_reset", "last_mutation_id")
 
     def __init__(self) -> None:
         self.bases: list[Epoch] = []
         self.is_reset = False
         self.last_mutation_id = 0
         self._patches: list[tuple[list[Any], bool]] = []
-        self._is_unreadable = False
+        self._reason: str | None = None
 
     def add(self, part: PokePart, base: Epoch | None, *, tagged: bool) -> None:
         """Take one part; ``tagged`` says whether its text can hold a wire tag."""
@@ -61,12 +65,13 @@ class Slice:
 
     @property
     def rows_patch(self) -> list[Any]:
-        """Its operations so far, as they came."""
-        return [op for patch, _ in self._patches for op in patch]
+        """Its operations so far, as they came; where they were let go, one that cannot be read stands for them."""
+        return [None] if self._reason is not None else [op for patch, _ in self._patches for op in patch]
 
-    def spoil(self) -> None:
-        """Note that a part of it cannot be read."""
-        self._is_unreadable = True
+    def spoil(self, reason: str) -> None:
+        """Note why it cannot be read as a whole, and let go of its operations."""
+        self._reason = self._reason or reason
+        self._patches.clear()
 
     def read(self) -> list[ReadOp]:
         """Return the operations of all its parts, once: what is decoded is theirs.
@@ -74,8 +79,8 @@ class Slice:
         Raises:
             CodecError: One of them cannot be read; its code is ``WIRE_DECODE_FAILED``.
         """
-        if self._is_unreadable:
-            raise _unreadable("the part is malformed", "pokePart")
+        if self._reason is not None:
+            raise _unreadable(self._reason, "pokePart")
         return [
             _read_op(op, f"rowsPatch[{index}]", tagged)
             for patch, tagged in self._patches
@@ -83,11 +88,29 @@ class Slice:
         ]
 
 
-class Poke(NamedTuple):
-    """A poke that has not ended: how it began, and the slices so far by shape id."""
+class Poke:
+    """A poke that has not ended.
 
-    start: PokeStart
-    slices: dict[str, Slice]
+    Attributes:
+        start: How it began.
+        slices: The slices so far by shape id.
+        size: How much text its parts are.
+        is_too_large: Whether it was given up: what else comes of it is let go, and its end tells those that it is for.
+    """
+
+    __slots__ = ("is_too_large", "size", "slices", "start")
+
+    def __init__(self, start: PokeStart) -> None:
+        self.start = start
+        self.slices: dict[str, Slice] = {}
+        self.size = 0
+        self.is_too_large = False
+
+    def give_up(self) -> None:
+        """Let go of all that came of it."""
+        self.is_too_large, self.size = True, 0
+        for part in self.slices.values():
+            part.spoil(_TOO_LARGE)
 
 
 class Shape:
@@ -199,14 +222,21 @@ class Shapes:
         new_id: Makes an id that no other shape of the client has.
         emit: Takes each event.
         send: Puts a frame on the open socket, and tells whether there is one.
+        frame_size: Tells how long the text of the frame is that is being applied.
     """
 
     def __init__(
-        self, new_id: Callable[[], str], *, emit: Callable[[ShapeEvent], None], send: Callable[[str], bool]
+        self,
+        new_id: Callable[[], str],
+        *,
+        emit: Callable[[ShapeEvent], None],
+        send: Callable[[str], bool],
+        frame_size: Callable[[], int] = lambda: 0,
     ) -> None:
         self._new_id = new_id
         self._emit = emit
         self._send = send
+        self._frame_size = frame_size
         self._shapes: dict[str, Shape] = {}
         self._pokes: dict[Epoch, Poke] = {}
         self._unsubscribes: list[str] = []
@@ -324,7 +354,7 @@ class Shapes:
         start = decode_server_frame(frame)
         assert isinstance(start, PokeStart)
         self._pokes.pop(start.poke_id, None)
-        self._pokes[start.poke_id] = Poke(start, {})
+        self._pokes[start.poke_id] = Poke(start)
         if len(self._pokes) > MAX_POKES:
             del self._pokes[next(iter(self._pokes))]
 
@@ -340,6 +370,15 @@ class Shapes:
             return
         base = poke.start.base_checkpoint if part.base_checkpoint is None else part.base_checkpoint
         poke.slices.setdefault(part.shape_id, Slice()).add(part, base, tagged=tagged)
+        self._weigh(poke)
+
+    def _weigh(self, poke: Poke) -> None:
+        # A server that never ends a poke, or ends one that no memory holds, must not take it all.
+        poke.size += self._frame_size()
+        if poke.is_too_large:
+            poke.give_up()
+        elif sum(each.size for each in self._pokes.values()) > MAX_POKE_SIZE:
+            max(self._pokes.values(), key=lambda each: each.size).give_up()
 
     def _spoil(self, frame: Frame) -> None:
         # Without it the rest would be applied in part, and the checkpoint move past what is missing.
@@ -348,7 +387,8 @@ class Shapes:
         if poke is None:
             return
         if type(shape_id) is str:
-            poke.slices.setdefault(shape_id, Slice()).spoil()
+            if shape_id in self._shapes:
+                poke.slices.setdefault(shape_id, Slice()).spoil("the part is malformed")
         else:
             del self._pokes[poke.start.poke_id]
 

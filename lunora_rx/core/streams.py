@@ -11,6 +11,7 @@ from typing import Any, Final
 from lunora_rx.core.stream_events import StreamChunk, StreamEnded, StreamEvent, StreamFailed
 from lunora_rx.errors import ClientClosedError, CodecError, LunoraError, ProtocolError, StreamError
 from lunora_rx.protocol.frames import Chunk, StreamStart, Unsubscribe, encode_frame, is_position
+from lunora_rx.protocol.text import serialize
 from lunora_rx.protocol.values import UNDEFINED
 from lunora_rx.protocol.wire import decode_parsed
 
@@ -61,7 +62,8 @@ class Stream:
         """Note that the value of a chunk was read; tells whether it is a new one.
 
         Raises:
-            CodecError: Its place in the stream cannot be read. To pass over it would leave a gap.
+            CodecError: Its place in the stream cannot be read, or not be said again to the next socket. To pass
+                over it would leave a gap.
         """
         seq = frame.get("seq")
         if seq is not None:
@@ -69,8 +71,11 @@ class Stream:
                 raise CodecError("not an integer", path="seq", code="WIRE_DECODE_FAILED")
             if self.position is not None and seq <= self.position:
                 return False
-            self.position = seq
-        self.generation = frame.get("generation", self.generation)
+        generation = frame.get("generation", self.generation)
+        if generation is not self.generation:
+            _check_generation(generation)
+        self.position = self.position if seq is None else seq
+        self.generation = generation
         self.has_begun = True
         return True
 
@@ -86,6 +91,7 @@ class Streams:
         new_id: Returns an id that no stream of this client has had.
         emit: Takes each event.
         send: Puts a frame on the open socket, and tells whether there is one.
+        frame_size: Returns how many characters the present frame has.
     """
 
     def __init__(
@@ -94,8 +100,10 @@ class Streams:
         new_id: Callable[[], str],
         emit: Callable[[StreamEvent], None],
         send: Callable[[str], bool],
+        frame_size: Callable[[], int] = lambda: 0,
     ) -> None:
         self._shard = shard
+        self._frame_size = frame_size
         self._new_id = new_id
         self._emit = emit
         self._send = send
@@ -207,7 +215,7 @@ class Streams:
             self._emit(StreamFailed(stream_id, error))
             return
         if is_news:
-            self._emit(StreamChunk(stream_id, value))
+            self._emit(StreamChunk(stream_id, value, self._frame_size()))
 
     def _queue(self, stream: Stream) -> None:
         self._pending[stream.id] = stream
@@ -221,6 +229,16 @@ class Streams:
 
     def _unsubscribe(self, stream_id: str) -> None:
         self._send(encode_frame(Unsubscribe(stream_id)))
+
+
+def _check_generation(generation: Any) -> None:
+    if type(generation) is str and generation.isascii():
+        return
+    try:
+        serialize(generation)
+    except CodecError as error:
+        reason = error.message.removeprefix(f"{error.path}: ")
+        raise CodecError(reason, path="generation", code="WIRE_DECODE_FAILED") from None
 
 
 def _as_stream_error(error: LunoraError) -> LunoraError:

@@ -93,10 +93,10 @@ class Subscriptions:
         self._new_id = new_id
         self._linger = linger
         self._by_key: dict[str, Subscription] = {}
-        self._by_id: dict[str, Subscription] = {}
+        self.by_id: dict[str, Subscription] = {}
         # In the order of their deadlines, as all linger equally long; a plain dict is slow to empty from its front.
         self._lingering: OrderedDict[str, float] = OrderedDict()
-        self.find = self._by_id.get
+        self.find = self.by_id.get
 
     def __iter__(self) -> Iterator[Subscription]:
         return iter(self._by_key.values())
@@ -118,7 +118,7 @@ class Subscriptions:
         subscription = self._by_key.get(key)
         if subscription is None:
             subscription = Subscription(key, self._new_id(), function_path, args)
-            self._by_key[key] = self._by_id[subscription.id] = subscription
+            self._by_key[key] = self.by_id[subscription.id] = subscription
         self._lingering.pop(key, None)
         subscription.ref_count += 1
         return subscription
@@ -144,11 +144,11 @@ class Subscriptions:
     def clear(self) -> None:
         """Forget everything."""
         self._by_key.clear()
-        self._by_id.clear()
+        self.by_id.clear()
         self._lingering.clear()
 
     def _remove(self, key: str) -> Subscription:
         self._lingering.pop(key, None)
         subscription = self._by_key.pop(key)
-        del self._by_id[subscription.id]
+        del self.by_id[subscription.id]
         return subscription

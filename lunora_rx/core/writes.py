@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from math import inf
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from lunora_rx.core.backoff import Backoff
 from lunora_rx.core.calls import Calls, Credential, Slots
@@ -37,10 +37,13 @@ from lunora_rx.core.records import QueuedMutation
 from lunora_rx.core.replay import Findings, ReplayPass, call_of
 from lunora_rx.core.retry import Reason, Retry, Waits, is_credential_refusal
 from lunora_rx.errors import CodecError, LunoraError, QueueError
+from lunora_rx.protocol.frozen import frozen
 from lunora_rx.protocol.rpc import Accepted, Outcome, Refused
 from lunora_rx.protocol.text import serialize
 from lunora_rx.protocol.values import UNDEFINED, Undefined
 from lunora_rx.protocol.wire import decode_wire
+
+MAX_ENDED: Final = 10_000
 
 _PRECONDITION = "OFFLINE_PRECONDITION_FAILED"
 _UNENCODABLE = "OFFLINE_WRITE_UNENCODABLE"
@@ -66,7 +69,7 @@ class Shards(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WriteOptions:
     """What is fixed for a client's life."""
 
@@ -127,6 +130,9 @@ class Writes:
         self._settle_layers = settle_layers
         self._confirm = confirm
         self._states: dict[str, ShardWrites] = {}
+        self._open: dict[str, Write] = {}
+        self._ended: dict[str, None] = {}
+        self._is_looking = options.is_durable
         self._progress = Progress(emit)
         self._refused_token: str | Undefined | None = UNDEFINED
         self._announced = 0
@@ -167,7 +173,14 @@ class Writes:
         }
 
     def compose(self, write: Write, now: float) -> None:
-        """Take a new write on: it goes out, or waits behind what waits already."""
+        """Take a new write on: it goes out, or waits behind what waits already.
+
+        One that an earlier process left, and that is made again, keeps the name it may have reached the server under.
+        """
+        left = self._open.get(write.mutation_id)
+        if left is not None:
+            write.record = replace(write.record, client_id=left.record.client_id)
+        self._open[write.mutation_id] = write
         state = self._states.get(write.record.shard)
         if self.is_hydrating or (state is not None and state.replay is not None):
             self._state(write.record.shard).waiting.append(write)
@@ -181,6 +194,7 @@ class Writes:
             return None
         if write.was_queued:
             self._remove([write.record])
+        self._note_end(write)
         self._announce()
         self._forget_done(write.record.shard)
         return write
@@ -228,15 +242,24 @@ class Writes:
             self.flush_if_live(write.record.shard, now)
         self._forget_done(write.record.shard)
 
-    def hydrate(self, records: Iterable[QueuedMutation], client_id: str, now: float) -> None:
+    def expect_records(self) -> None:
+        """Remember what ends from now on: records are being read, and one of it may be among them."""
+        self._is_looking = True
+
+    def hydrate(self, records: Iterable[QueuedMutation], client_id: str, now: float, *, is_whole: bool = True) -> None:
         """Take over what earlier processes left, ahead of what was composed since; stale versions are dropped.
 
         Args:
-            records: In order; those that are known already are skipped.
+            records: In order. A write that was made again meanwhile stands for its record, in its place; what has its
+                verdict already is removed.
             client_id: Who composed what waits without a name.
             now: The time.
+            is_whole: Whether all that is there could be read.
         """
         restored, stale = self._sort_out(records)
+        if is_whole:
+            self._is_looking = False
+            self._ended.clear()
         if stale:
             self._remove(stale)
             self._emit(StaleRecordsDropped(tuple(stale)))
@@ -308,7 +331,7 @@ class Writes:
 
     def _send_or_queue(self, write: Write, now: float) -> None:
         shard = write.record.shard
-        if not self._must_queue(shard):
+        if not self._must_queue(shard) and self.queue.get(write.mutation_id) is None:
             self._send_direct(write, now)
             return
         is_behind_held = self._is_live(shard) and self._holds_all(shard)
@@ -516,6 +539,7 @@ class Writes:
         self._tell_verdict(write, outcome)
 
     def _tell_verdict(self, write: Write, outcome: Outcome) -> None:
+        self._note_end(write)
         self._settle_layers(write, outcome)
         self._emit(MutationSettled(write.record, outcome, write.was_queued, write.is_awaited))
 
@@ -551,19 +575,54 @@ class Writes:
             return False
         return True
 
+    def _note_end(self, write: Write) -> None:
+        if self._open.get(write.mutation_id) is write:
+            del self._open[write.mutation_id]
+        if self._is_looking:
+            self._ended[write.mutation_id] = None
+            if len(self._ended) > MAX_ENDED:
+                del self._ended[next(iter(self._ended))]
+
     def _sort_out(self, records: Iterable[QueuedMutation]) -> tuple[list[Write], list[QueuedMutation]]:
-        version, known = self._options.version, {write.mutation_id for write in self._unsent()}
         restored: dict[str, Write] = {}
         stale: list[QueuedMutation] = []
+        over: list[QueuedMutation] = []
         for record in records:
-            if record.mutation_id in known or record.mutation_id in restored:
-                continue
-            if version is not None and record.version != version:
+            known = restored.get(record.mutation_id) or self._open.get(record.mutation_id)
+            if known is not None:
+                if self._take_over(known, record):
+                    restored[record.mutation_id] = known
+            elif record.mutation_id in self._ended:
+                over.append(record)
+            elif self._options.version not in (None, record.version):
                 stale.append(record)
-                continue
-            write = restored[record.mutation_id] = Write(record, is_awaited=False)
-            write.is_stored = write.was_queued = True
+            else:
+                restored[record.mutation_id] = self._restore(record)
+        self._remove(over)
         return list(restored.values()), stale
+
+    def _restore(self, record: QueuedMutation) -> Write:
+        write = self._open[record.mutation_id] = Write(record, is_awaited=False)
+        write.is_stored = write.was_queued = True
+        return write
+
+    def _take_over(self, write: Write, record: QueuedMutation) -> bool:
+        """Let a write that was made again stand for its record; tell whether it takes the place of that as well.
+
+        Its verdict then removes the record: told rejected, it must not be carried out by the next process.
+        """
+        if write.is_stored or self.queue.get(write.mutation_id) is write:
+            return False
+        is_waiting = self._take_waiting(write.mutation_id) is not None
+        if is_waiting:
+            # Who left it may have brought it to the server, which tells retries apart by that name.
+            write.record = replace(write.record, client_id=record.client_id)
+        write.is_stored = write.was_queued = True
+        if is_waiting:
+            self._emit(MutationQueued(write.mutation_id))
+        if write.record != record:
+            self._emit(ReplaceRecord(write.record))
+        return is_waiting
 
     def _unsent(self) -> list[Write]:
         return [*self.queue, *(write for state in self._states.values() for write in state.waiting)]

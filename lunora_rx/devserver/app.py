@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import inspect
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +19,9 @@ from lunora_rx.devserver.access import Access, Authenticate
 from lunora_rx.devserver.backend import Backend
 from lunora_rx.devserver.faults import Faults
 from lunora_rx.devserver.functions import Function, FunctionKind, register
+from lunora_rx.devserver.loop import run_loop
 from lunora_rx.devserver.openrpc import openrpc_document
+from lunora_rx.devserver.pages import check_origins
 from lunora_rx.devserver.routes import Route, check_route
 from lunora_rx.devserver.server import Server
 from lunora_rx.devserver.serving import Serving, ServingThread
@@ -43,6 +45,12 @@ class App:
         title: Title of the OpenRPC document.
         version: Version in the OpenRPC document.
         change_log: Whether changes are kept; without them shapes are answered SHAPE_REQUIRES_CDC.
+        origins: Of web pages that may use the server beside its own and those of this machine, such as
+            ``["https://app.example"]``; ``["*"]`` lets all pages. Programs need none.
+
+    Raises:
+        TypeError: ``origins`` is a string.
+        ValueError: One of them is no origin.
 
     Attributes:
         functions: Queries, mutations and actions, by path.
@@ -55,6 +63,7 @@ class App:
         limits: How much the server takes.
         access: What makes a token good.
         sessions: The subject behind each value of the cookie ``lunora_session``; change it at any time.
+        origins: Of web pages elsewhere that may use the server.
     """
 
     def __init__(
@@ -65,6 +74,7 @@ class App:
         title: str = "lunora_rx devserver",
         version: str = "0",
         change_log: bool = True,
+        origins: Collection[str] = (),
     ) -> None:
         self.functions: dict[str, Function] = {}
         self.shapes: dict[str, Function] = {}
@@ -76,6 +86,7 @@ class App:
         self.limits = limits or Limits()
         self.sessions: dict[str, str] = {}
         self.access = Access(admin_token=admin_token, sessions=self.sessions)
+        self.origins = check_origins(origins)
         self._title = title
         self._version = version
         self._backends: list[Backend] = []
@@ -165,7 +176,9 @@ class App:
 
     def openrpc(self) -> dict[str, Any]:
         """Return the OpenRPC document of what is registered."""
-        return openrpc_document(self.functions.values(), title=self._title, version=self._version)
+        streams = (stream.function for stream in self.streams.values())
+        every = [*self.functions.values(), *streams, *self.shapes.values()]
+        return openrpc_document(every, title=self._title, version=self._version)
 
     # --- running
 
@@ -205,12 +218,14 @@ class App:
     def run(self, host: str = "127.0.0.1", port: int = 8787, *, storage: str | Path | None = None) -> None:
         """Serve until SIGINT or SIGTERM, and return; a convenience for scripts, which prints the URL.
 
+        It runs on uvloop where that is installed; ``serve`` runs on the loop that there is.
+
         Raises:
             OSError: The address cannot be listened on, or the directory cannot be made.
             sqlite3.Error: There can be no database in it.
         """
         with contextlib.suppress(KeyboardInterrupt):
-            asyncio.run(self._run(host, port, storage))
+            run_loop(self._run(host, port, storage))
 
     @property
     def backend(self) -> Backend:

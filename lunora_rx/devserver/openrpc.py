@@ -14,6 +14,7 @@ from lunora_rx.devserver.kinds import Components
 
 __all__ = ["openrpc_document"]
 
+_MEMBERS: Final = {"stream": "x-lunora-streams", "shape": "x-lunora-shapes"}
 _ERRORS: Final = (
     ("VALIDATION_ERROR", "The arguments are not what the function takes."),
     ("UNAUTHORIZED", "The credential is refused."),
@@ -22,11 +23,17 @@ _ERRORS: Final = (
 
 
 def openrpc_document(functions: Iterable[Function], *, title: str, version: str) -> dict[str, Any]:
-    """Return the document; the same functions give the same document."""
+    """Return the document; the same functions give the same document.
+
+    Streams and shapes are no methods: nobody can call them. They stand beside those, for whoever looks for them.
+    """
     components = Components()
-    methods = [_method(each, components) for each in sorted(functions, key=lambda function: function.path)]
+    listed: dict[str, list[dict[str, Any]]] = {"methods": [], "x-lunora-streams": [], "x-lunora-shapes": []}
+    for each in sorted(functions, key=lambda function: function.path):
+        listed[_MEMBERS.get(each.kind, "methods")].append(_method(each, components))
     info = {"title": title, "description": "Functions of a lunora_rx embedded server.", "version": version}
-    document = {"openrpc": "1.3.2", "info": info, "methods": methods}
+    document = {"openrpc": "1.3.2", "info": info, "methods": listed.pop("methods")}
+    document |= {name: entries for name, entries in listed.items() if entries}
     return document | ({"components": {"schemas": components.schemas}} if components.schemas else {})
 
 

@@ -9,11 +9,13 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
 from lunora_rx.devserver.access import check_cross_site_socket
 from lunora_rx.devserver.backend import Backend
 from lunora_rx.devserver.calls import HttpRequest
 from lunora_rx.devserver.event_streams import EventStream
+from lunora_rx.devserver.pages import Pages, grants, preflight
 from lunora_rx.devserver.refusals import AppError, refusal_reply
 from lunora_rx.devserver.routes import EventRequest
 from lunora_rx.devserver.routes import Route as EventRoute
@@ -42,6 +44,7 @@ Answering: TypeAlias = Callable[[HttpRequest], Awaitable[HttpReply]]
 
 SESSION_PATH = "/api/auth/get-session"
 _SHUTDOWN_TIMEOUT = 2.0
+_MAY_ASK = web.RequestKey("may_ask", bool)
 
 
 class Server:
@@ -55,7 +58,9 @@ class Server:
 
     async def start(self, host: str, port: int) -> str:
         """Listen, and return the URL; port 0 takes a free one."""
-        routes = web.Application(client_max_size=self._app.limits.body_size)
+        guard = _guard(Pages(self._app.origins, host))
+        routes = web.Application(client_max_size=self._app.limits.body_size, middlewares=[guard])
+        routes.on_response_prepare.append(_grant)
         routes.add_routes(
             [
                 web.post(RPC_PATH, self._single),
@@ -185,6 +190,25 @@ class Server:
             return _response(refusal_reply(error))
         body = serialize({"token": token, "expiresAtMs": expires_at_ms})
         return _response(HttpReply(200, {"content-type": "application/json"}, body))
+
+
+def _guard(pages: Pages) -> Middleware:
+    @web.middleware
+    async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            pages.check(_headers(request), _origin(request))
+        except AppError as error:
+            return _response(refusal_reply(error))
+        request[_MAY_ASK] = True
+        allowed = preflight(_headers(request)) if request.method == "OPTIONS" else None
+        return await handler(request) if allowed is None else web.Response(status=204, headers=allowed)
+
+    return guard
+
+
+async def _grant(request: web.Request, response: web.StreamResponse) -> None:
+    if _MAY_ASK in request:
+        response.headers.update(grants(_headers(request)))
 
 
 def _headers(request: web.Request) -> dict[str, str]:

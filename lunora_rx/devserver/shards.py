@@ -101,7 +101,7 @@ class Shards:
         file_name = _file_name(name)
         path = None if self._directory is None else self._directory / file_name
         if path is not None:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _make_private(path.parent)
         return open_store(
             path, clock=self._clock, new_id=self._new_id, retention=self._limits.change_retention, name=name
         )
@@ -130,6 +130,12 @@ def _source_file(function: Function) -> str:
 def _end_members(shard: Shard, code: int) -> None:
     for member in list(shard.members):
         member.end(code)
+
+
+def _make_private(directory: Path) -> None:
+    """Make a directory and what is missing above it, closed to others: ``parents=True`` would heed the umask alone."""
+    for each in (*reversed([above for above in directory.parents if not above.exists()]), directory):
+        each.mkdir(mode=0o700, exist_ok=True)
 
 
 def _file_name(name: str) -> str:

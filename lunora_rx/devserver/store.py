@@ -7,11 +7,12 @@ knows about queries, sockets or functions; ``tables.py`` is what functions see.
 from __future__ import annotations
 
 import math
+import os
 import re
 import sqlite3
 import weakref
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -267,6 +268,9 @@ def open_store(
         new_id: Makes ids and epochs.
         retention: About how many changes the log keeps.
     """
+    if path is not None:
+        with suppress(OSError):  # SQLite would make it, and its log, readable to others; what is wrong it says itself
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     database = sqlite3.connect(path or ":memory:", isolation_level=None, check_same_thread=False)
     if path is not None:
         database.execute("PRAGMA journal_mode = WAL")

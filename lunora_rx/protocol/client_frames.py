@@ -6,7 +6,6 @@ Source: ``docs/protocol.md``, section "Client frames".
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import ClassVar, Final, TypeAlias
 
 from lunora_rx.protocol.frame_fields import (
@@ -22,10 +21,11 @@ from lunora_rx.protocol.frame_fields import (
     text_array_field,
     text_field,
 )
+from lunora_rx.protocol.frozen import frozen
 from lunora_rx.protocol.values import UNDEFINED
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Connect:
     """Client: introduces itself; the first frame on every socket, and again when its context changes."""
 
@@ -39,7 +39,7 @@ class Connect:
         object.__setattr__(self, "caps", tuple(self.caps))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Subscribe:
     """Client: asks for a live query, from a known position where it has one."""
 
@@ -52,7 +52,7 @@ class Subscribe:
     since_epoch: Epoch | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Unsubscribe:
     """Client: ends a live query or a stream."""
 
@@ -60,7 +60,7 @@ class Unsubscribe:
     id: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ShapeSubscribe:
     """Client: asks for a shape, from a known checkpoint where it has one."""
 
@@ -72,7 +72,7 @@ class ShapeSubscribe:
     since_epoch: Epoch | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ShapeUnsubscribe:
     """Client: ends a shape."""
 
@@ -80,7 +80,7 @@ class ShapeUnsubscribe:
     id: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StreamStart:
     """Client: starts a streaming procedure, or resumes a durable one."""
 
@@ -93,7 +93,7 @@ class StreamStart:
     generation: Tree = UNDEFINED
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WhisperSubscribe:
     """Client: joins a topic."""
 
@@ -101,7 +101,7 @@ class WhisperSubscribe:
     topic: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WhisperUnsubscribe:
     """Client: leaves a topic."""
 
@@ -109,7 +109,7 @@ class WhisperUnsubscribe:
     topic: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WhisperSend:
     """Client: tells a topic's other members something, best effort."""
 

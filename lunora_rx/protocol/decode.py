@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import binascii
 import math
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
+from itertools import chain, repeat
+from operator import is_
 from typing import Any, Final
 
 from lunora_rx.protocol.refusal import MAX_DEPTH, Refusal, field_step, one_deeper, refused, too_deep
@@ -44,6 +47,8 @@ _ONLY_OBJECTS: Final = {dict}
 _SEVERAL: Final = 8  # rows that are worth the setting up
 _CHUNK: Final = 128  # rows that stay in the processor's cache
 _ONLY_INTS: Final = {int}
+_ONLY_ARRAYS: Final = {list}
+_TAGGED: Final = [TAG]
 _PASSIVE: Final = frozenset({str, float, bool, type(None)})
 
 _FIRST_DATETIME_MS: Final = -62_135_596_800_000
@@ -168,8 +173,26 @@ def _decode_columns(rows: list[dict[str, Any]], depth: int) -> None:
         raise too_deep(field_step(next(iter(rows[0]))), 0)
     for position, column in enumerate(zip(*map(dict.values, rows), strict=True)):
         kinds = set(map(type, column))
-        if not (kinds <= _PASSIVE or (kinds == _ONLY_INTS and min(column) >= MIN_INT and max(column) <= MAX_INT)):
+        if not (_are_scalars(kinds, column) or (kinds == _ONLY_ARRAYS and _are_flat(column, depth))):
             _decode_column(rows, position, column, depth)
+
+
+def _are_scalars(kinds: set[type], items: Collection[Any]) -> bool:
+    """Tell whether values of these kinds are what they stand for, each of them."""
+    return kinds <= _PASSIVE or (kinds == _ONLY_INTS and min(items) >= MIN_INT and max(items) <= MAX_INT)
+
+
+def _are_flat(column: tuple[list[Any], ...], depth: int) -> bool:
+    """Tell whether a column of arrays holds neither tags nor anything else to decode."""
+    if depth + 1 >= MAX_DEPTH or column[0][:1] == _TAGGED:
+        return False
+    items = list(chain.from_iterable(column))
+    if items and type(items[0]) is str:
+        try:
+            return TAG not in "".join(items)  # as one text they are checked for their kind, and searched, in one go
+        except TypeError:
+            pass  # there are others among them
+    return _are_scalars(set(map(type, items)), items) and TAG not in items
 
 
 def _decode_column(rows: list[dict[str, Any]], position: int, column: tuple[Any, ...], depth: int) -> None:
@@ -179,11 +202,12 @@ def _decode_column(rows: list[dict[str, Any]], position: int, column: tuple[Any,
         row = rows[int(refusal.steps[-1])]
         refusal.steps.insert(-1, field_step(list(row)[position]))
         raise
-    key = ""
-    for row, cell, value in zip(rows, column, values, strict=True):
-        if row.get(key, _MISSING) is not cell:  # rows may differ in the names and the order of their fields
-            key = list(row)[position]
-        row[key] = value
+    key = list(rows[0])[position]
+    if all(map(is_, column, map(dict.get, rows, repeat(key)))):
+        deque(map(dict.__setitem__, rows, repeat(key), values), maxlen=0)
+        return
+    for row, value in zip(rows, values, strict=True):  # rows may differ in the names and the order of their fields
+        row[list(row)[position]] = value
 
 
 def _bigints_of(column: tuple[Any, ...]) -> list[WireBigInt] | None:

@@ -73,6 +73,12 @@ def websocket_url(base: str, *, shard: str = "", token: str | None = None) -> st
     return base
 
 
+def place_of(url: str) -> str:
+    """Return what to call the server behind a URL: without user, password, parameters and fragment."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
 def redact_url(text: str) -> str:
     """Return ``text`` without the values of ``token=`` parameters, and without users and passwords of URLs."""
     return _USER.sub("[redacted]@", _TOKEN.sub(r"\1[redacted]", text))

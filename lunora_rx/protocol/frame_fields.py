@@ -25,8 +25,18 @@ def is_position(value: object) -> bool:
 
 
 def is_epoch(value: object) -> bool:
-    """Tell whether ``value`` can be an epoch or a checkpoint: an opaque string or int."""
-    return type(value) is str or type(value) is int
+    """Tell whether ``value`` can be an epoch or a checkpoint: an opaque string or int that can be sent back."""
+    return is_sendable(value) or type(value) is int
+
+
+def is_sendable(value: object) -> bool:
+    """Tell whether ``value`` is a string that can be sent: one without a lone surrogate."""
+    if type(value) is not str:
+        return False
+    try:
+        return value.isascii() or bool(value.encode())
+    except UnicodeEncodeError:
+        return False
 
 
 def text_field(attribute: str, path: str = "") -> Field:
@@ -66,7 +76,7 @@ def text_array_field(attribute: str, path: str = "") -> Field:
 
 def nullable_text_field(attribute: str, path: str = "") -> Field:
     """Return a field that holds a string, or a null that says something."""
-    return _field(attribute, path, lambda value: value is None or type(value) is str, "a string or null")
+    return _field(attribute, path, lambda value: value is None or is_sendable(value), "a string or null")
 
 
 def any_field(attribute: str, path: str = "") -> Field:

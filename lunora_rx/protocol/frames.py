@@ -12,7 +12,6 @@ Source: ``docs/protocol.md``, section "WebSocket".
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, fields
 from typing import Any, Final, TypeVar
 
 from lunora_rx.errors import ProtocolError
@@ -30,6 +29,7 @@ from lunora_rx.protocol.client_frames import (
     WhisperUnsubscribe,
 )
 from lunora_rx.protocol.frame_fields import Epoch, Field, Position, Tree, is_epoch, is_position
+from lunora_rx.protocol.frozen import required_fields
 from lunora_rx.protocol.server_frames import (
     SERVER_FIELDS,
     Ack,
@@ -47,7 +47,7 @@ from lunora_rx.protocol.server_frames import (
     Settled,
     WhisperFrame,
 )
-from lunora_rx.protocol.text import serialize
+from lunora_rx.protocol.text import serialize, spell
 from lunora_rx.protocol.values import UNDEFINED
 
 __all__ = [
@@ -86,6 +86,7 @@ __all__ = [
     "frame_to_tree",
     "is_epoch",
     "is_position",
+    "spell_frame",
 ]
 
 F = TypeVar("F")
@@ -98,11 +99,7 @@ SERVER_FRAMES: Final[Mapping[str, type[ServerFrame]]] = {frame.TYPE: frame for f
 _NULLABLE: Final = frozenset({"data", "delta", "context", "generation", "subject"})
 
 
-def _required(frame: type) -> frozenset[str]:
-    return frozenset(each.name for each in fields(frame) if each.default is MISSING and each.default_factory is MISSING)
-
-
-_REQUIRED: Mapping[type, frozenset[str]] = {frame: _required(frame) for frame in FIELDS}
+_REQUIRED: Mapping[type, tuple[str, ...]] = {frame: required_fields(frame) for frame in FIELDS}
 
 
 def encode_frame(frame: ClientFrame | ServerFrame) -> str:
@@ -112,6 +109,14 @@ def encode_frame(frame: ClientFrame | ServerFrame) -> str:
         CodecError: A payload is not a tree that JSON can carry.
     """
     return serialize(frame_to_tree(frame)).decode()
+
+
+def spell_frame(frame: ClientFrame | ServerFrame) -> str:
+    """Return the JSON text of a frame that repeats what was received, which ``encode_frame`` may refuse to send.
+
+    A payload must be a tree that ``parse`` gives, or ``encode_for_key``.
+    """
+    return spell(frame_to_tree(frame))
 
 
 def frame_to_tree(frame: ClientFrame | ServerFrame) -> dict[str, Any]:

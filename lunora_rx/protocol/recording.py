@@ -9,9 +9,11 @@ import enum
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import quote
 
 from lunora_rx.errors import CodecError
 from lunora_rx.protocol.endpoints import PONG
+from lunora_rx.protocol.frame_fields import is_sendable
 from lunora_rx.protocol.text import parse, serialize
 
 VERSION: Final = 1
@@ -117,8 +119,10 @@ def decode_header(line: bytes) -> Header:
     if not isinstance(tree, dict) or _MARK not in tree:
         raise CodecError("this is no recording: a header is missing", path="header")
     if tree[_MARK] != VERSION:
-        raise CodecError(f"the recording has format version {tree[_MARK]!r}; known here is {VERSION}", path="header")
-    return Header(str(tree.get("started_at", "")), str(tree.get("url", "")))
+        version = _shown(tree[_MARK])
+        raise CodecError(f"the recording has format version {version}; known here is {VERSION}", path="header")
+    started_at, url = tree.get("started_at"), tree.get("url")
+    return Header(started_at if isinstance(started_at, str) else "", url if isinstance(url, str) else "")
 
 
 def encode_entry(entry: Entry) -> bytes:
@@ -144,26 +148,34 @@ def decode_entry(line: bytes) -> Entry:
     if isinstance(at, bool) or not isinstance(at, int | float):
         raise CodecError("'t' is not a number", path="entry")
     if not isinstance(kind, str) or kind not in _KINDS:
-        raise CodecError(f"unknown kind {kind!r}", path="entry")
+        raise CodecError(f"unknown kind {_shown(kind)}", path="entry")
     for name, expected, default in _OPTIONAL:
         if type(tree.get(name, default)) is not expected and tree.get(name, default) != default:
             raise CodecError(f"{name!r} is not {'a string' if expected is str else 'an integer'}", path="entry")
+        if expected is str and not is_sendable(tree.get(name, default)):
+            raise CodecError(f"{name!r} holds a lone surrogate", path="entry")
     values: dict[str, Any] = {name: tree.get(name, default) for name, _, default in _OPTIONAL}
     return Entry(at, _KINDS[kind], **values)
 
 
-def _type_of(text: str) -> object:
+def _shown(value: object) -> str:
+    """Return a scalar as it reads, and of anything else its type: what a file holds may be endlessly deep."""
+    return type(value).__name__ if isinstance(value, dict | list) else repr(value)[:_SHOWN]
+
+
+def _type_of(text: str) -> str | None:
     try:
         tree = parse(text)
     except CodecError:
         return None
-    return tree.get("type") if isinstance(tree, dict) else None
+    kind = tree.get("type") if isinstance(tree, dict) else None
+    return kind if isinstance(kind, str) else None
 
 
 def redact(text: str, secrets: Iterable[str]) -> str:
-    """Return a text without the secrets, however JSON spells them."""
+    """Return a text without the secrets, however JSON or a URL spells them."""
     for secret in secrets:
-        for spelt in {secret, serialize(secret).decode()[1:-1]}:
+        for spelt in {secret, serialize(secret).decode()[1:-1], quote(secret, safe="")}:
             text = text.replace(spelt, REDACTED)
     return text
 

@@ -72,13 +72,14 @@ class HttpRequest:
 class HttpReply:
     """What came back over HTTP: header names in lower case, the whole body, and the wall clock when it came.
 
+    Headers may hold a cookie, and a body the token of a session, so they stay out of ``repr``.
     ``is_cut`` says that the body was larger than the client takes, and was thrown away;
     ``place`` is the URL that was asked, without user, password and parameters, for errors.
     """
 
     status: int
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes = field(default=b"", repr=False)
     arrived_at: float = 0.0
     is_cut: bool = False
     place: str = field(default="", compare=False)

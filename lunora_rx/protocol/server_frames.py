@@ -6,7 +6,6 @@ Source: ``docs/protocol.md``, section "Server frames".
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import ClassVar, Final, TypeAlias
 
 from lunora_rx.protocol.frame_fields import (
@@ -23,10 +22,11 @@ from lunora_rx.protocol.frame_fields import (
     position_field,
     text_field,
 )
+from lunora_rx.protocol.frozen import frozen
 from lunora_rx.protocol.values import UNDEFINED
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ack:
     """Server: the subscription is registered."""
 
@@ -34,7 +34,7 @@ class Ack:
     id: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Data:
     """Server: the whole value of a live query; without ``data`` it carries a ``delta`` instead."""
 
@@ -47,7 +47,7 @@ class Data:
     last_mutation_id: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Delta:
     """Server: one row change of a live query."""
 
@@ -59,7 +59,7 @@ class Delta:
     last_mutation_id: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Resume:
     """Server: nothing changed since the position that the client named."""
 
@@ -70,7 +70,7 @@ class Resume:
     last_mutation_id: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Settled:
     """Server: a write was seen that left the value as it is."""
 
@@ -81,7 +81,7 @@ class Settled:
     last_mutation_id: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ErrorFrame:
     """Server: a subscription, a shape, a stream or the credential failed."""
 
@@ -92,7 +92,7 @@ class ErrorFrame:
     error_message: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Complete:
     """Server: a stream ended, or a live query was cancelled."""
 
@@ -100,7 +100,7 @@ class Complete:
     id: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Chunk:
     """Server: one value of a stream; ``seq`` makes the stream durable."""
 
@@ -111,7 +111,7 @@ class Chunk:
     generation: Tree = UNDEFINED
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PokeStart:
     """Server: opens an atomic batch of row changes."""
 
@@ -121,7 +121,7 @@ class PokeStart:
     base_checkpoint: Epoch | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PokePart:
     """Server: one shape's share of a poke."""
 
@@ -134,7 +134,7 @@ class PokePart:
     reset: bool | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PokeEnd:
     """Server: the poke is complete and may be shown."""
 
@@ -144,7 +144,7 @@ class PokeEnd:
     epoch: Epoch | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WhisperFrame:
     """Server: what another member told a topic."""
 
@@ -154,7 +154,7 @@ class WhisperFrame:
     sender: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Identity:
     """Server: whose socket this is; answers each ``connect``."""
 

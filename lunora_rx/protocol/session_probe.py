@@ -12,6 +12,8 @@ from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
 from lunora_rx.errors import CodecError, ProtocolError
+from lunora_rx.protocol.frame_fields import is_sendable
+from lunora_rx.protocol.frozen import frozen
 from lunora_rx.protocol.rpc import HttpReply
 from lunora_rx.protocol.text import parse
 
@@ -71,7 +73,7 @@ class UserState:
     is_known: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Unanswered:
     """The server replied with a status that says nothing of who is signed in: nothing may be adopted."""
 
@@ -93,8 +95,9 @@ def decode_session_reply(reply: HttpReply, *, is_cookie_session: bool) -> Sessio
 
     Raises:
         ProtocolError: A 2xx body is no JSON, is neither an object nor ``null``, or has a user without an id that is
-            a non-empty string. A number is refused too: every other part of the protocol compares ids as strings,
-            and how the server would spell it there is not known. The message holds nothing of the body.
+            a non-empty string which can be sent. A number is refused too: every other part of the protocol compares
+            ids as strings, and how the server would spell it there is not known. The message holds nothing of the
+            body.
     """
     if reply.status == 401 and is_cookie_session:
         return None
@@ -126,6 +129,8 @@ def _user_of(user: object, reply: HttpReply) -> User:
         raise _unreadable(f"has a user whose id is no string but {type(subject).__name__}", reply)
     if not subject:
         raise _unreadable("has a user whose id is empty", reply)
+    if not is_sendable(subject):
+        raise _unreadable("has a user whose id holds a lone surrogate", reply)
     return User(subject, user)
 
 

@@ -31,9 +31,10 @@ class ServerEvent:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """The next value of a stream, in plain JSON."""
+    """The next value of a stream, in plain JSON; ``size`` is how many bytes it came in."""
 
     value: Any
+    size: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +135,7 @@ def chunk_of(event: ServerEvent) -> StreamNews | None:
     if event.name not in (b"", b"message") or event.data is None:
         return None
     try:
-        return Chunk(parse(event.data))
+        return Chunk(parse(event.data), len(event.data))
     except CodecError as error:
         reason = error.message.removeprefix(f"{error.path}: ")
     raise StreamError(f"an event is {reason}", code="HTTP_STREAM_BAD_CHUNK")

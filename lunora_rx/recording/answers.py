@@ -9,7 +9,7 @@ from lunora_rx.errors import CodecError
 from lunora_rx.protocol.endpoints import HEADER_SHARD_KEY
 from lunora_rx.protocol.recording import Entry
 from lunora_rx.protocol.rpc import HttpReply, RpcCall
-from lunora_rx.protocol.text import parse, serialize
+from lunora_rx.protocol.text import parse, serialize, spell
 from lunora_rx.recording.contents import Asked, Contents, calls_of, not_recorded
 from lunora_rx.recording.file import RecordingFile
 
@@ -36,8 +36,8 @@ class Answers:
             return HttpReply(404) if found is None else _reply_of(found[0])
         if len(calls) == 1 and calls[0][0] is None:
             return self._answer(calls[0][1])
-        results = [{"id": slot, "body": _tree(self._answer(call).body)} for slot, call in calls]
-        return HttpReply(200, body=serialize({"results": results}))
+        slots = [_slot(slot, self._answer(call).body) for slot, call in calls]
+        return HttpReply(200, body=b'{"results":[%b]}' % b",".join(slots))
 
     def _answer(self, call: RpcCall) -> HttpReply:
         asked = Asked(call.function_path, call.args, call.shard)
@@ -50,7 +50,10 @@ class Answers:
         body = _slot_body(entry, slot)
         if body is None:
             return _refusal(f"the recording has no answer for the call {asked}")
-        return HttpReply(200 if "result" in body else 400, body=serialize(body))
+        try:
+            return HttpReply(200 if "result" in body else 400, body=serialize(body))
+        except CodecError as error:
+            return _refusal(f"the answer to the call {asked} cannot be told again; {error}")
 
     def _next(self, key: str) -> tuple[Entry, int | None] | None:
         places = self._contents.replies.get(key)
@@ -67,7 +70,16 @@ def _reply_of(entry: Entry) -> HttpReply:
 
 
 def _refusal(message: str) -> HttpReply:
-    return HttpReply(404, body=serialize({"error": {"code": NOT_RECORDED, "message": message}}))
+    # What it names was read from a file, and may be nothing that can be sent.
+    return HttpReply(404, body=spell({"error": {"code": NOT_RECORDED, "message": message}}).encode())
+
+
+def _slot(slot: int | None, body: bytes) -> bytes:
+    try:
+        return serialize({"id": slot, "body": _tree(body)})
+    except CodecError as error:
+        refusal = _refusal(f"the answer that was recorded cannot be told again in a batch; {error}")
+        return b'{"id":%b,"body":%b}' % (serialize(slot), refusal.body)
 
 
 def _slot_body(entry: Entry, slot: int) -> dict[str, Any] | None:

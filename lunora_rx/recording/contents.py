@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from lunora_rx.errors import CodecError, ProtocolError
 from lunora_rx.protocol.endpoints import BATCH_PATH, RPC_PATH
 from lunora_rx.protocol.keys import subscription_key_of_tree
 from lunora_rx.protocol.recording import Entry, Kind
 from lunora_rx.protocol.rpc import RpcCall, decode_batch, decode_call
-from lunora_rx.protocol.text import parse, serialize
+from lunora_rx.protocol.text import parse, serialize, spell
 from lunora_rx.recording.file import RecordingFile
 
 _LISTED = 10
 _SHOWN_ARGS = 80
+_ASKING: Final = {"subscribe": "query", "shape_subscribe": "shape", "stream": "query"}
 _OF_SOCKETS = frozenset({Kind.CONNECTING, Kind.OPENED, Kind.SENT})
 
 
@@ -37,7 +38,7 @@ class Asked(NamedTuple):
         return subscription_key_of_tree(self.function, self.args, self.shard)
 
     def __str__(self) -> str:
-        text = serialize(self.args).decode()
+        text = spell(self.args)
         shown = text if len(text) <= _SHOWN_ARGS else f"{text[:_SHOWN_ARGS]}..."
         return f"{self.function} {shown}" + (f" on shard {self.shard!r}" if self.shard else "")
 
@@ -122,12 +123,16 @@ class Contents:
 
 
 def asked_by(frame: Mapping[str, Any], shard: str) -> Asked | None:
-    """Return what a client's frame asks for; ``None`` if it asks for nothing."""
-    asked = frame.get("shape") if frame.get("type") == "shape_subscribe" else frame.get("query")
+    """Return what a client's frame asks for; ``None`` if it asks for nothing, or for what no client can have sent."""
+    asked = frame.get(_ASKING.get(frame.get("type", ""), ""))
     if not isinstance(asked, dict) or not isinstance(frame.get("id"), str):
         return None
-    name = asked.get("name", asked.get("functionPath"))
-    return Asked(name, asked.get("args", {}), shard) if isinstance(name, str) else None
+    name, args = asked.get("name", asked.get("functionPath")), asked.get("args", {})
+    try:
+        serialize([frame["id"], name, args])
+    except CodecError:
+        return None
+    return Asked(name, args, shard) if isinstance(name, str) else None
 
 
 def calls_of(path: str, body: bytes) -> list[tuple[int | None, RpcCall]] | None:
@@ -143,12 +148,12 @@ def calls_of(path: str, body: bytes) -> list[tuple[int | None, RpcCall]] | None:
 
 
 def read_frame(text: str) -> dict[str, Any]:
-    """Return the object of a frame; an empty one where it is none."""
+    """Return the object of a frame, whose type is a string; an empty one where it is none."""
     try:
         tree = parse(text)
     except CodecError:
         return {}
-    return tree if isinstance(tree, dict) else {}
+    return tree if isinstance(tree, dict) and isinstance(tree.get("type"), str) else {}
 
 
 def not_recorded(what: str, asked: Asked, recorded: Iterable[Asked]) -> str:

@@ -7,10 +7,13 @@ import os
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, NamedTuple, cast
+from typing import IO, Final, NamedTuple, cast
 
 from lunora_rx.errors import CodecError
 from lunora_rx.protocol.recording import Entry, Header, decode_entry, decode_header
+
+LINE_LIMIT: Final = 512 * 2**20
+"""Bytes of one line: the largest frame of a client with the default limits, however its text is escaped."""
 
 
 class Line(NamedTuple):
@@ -77,11 +80,14 @@ class RecordingFile:
 
     def _read_line(self, file: IO[bytes], number: int) -> bytes:
         try:
-            return file.readline()
+            line = file.readline(LINE_LIMIT + 1)
         except EOFError:  # compressed, and cut off
             return b""
         except (OSError, zlib.error) as error:
             raise self._error(number, f"cannot be decompressed: {error}") from None
+        if len(line) > LINE_LIMIT:
+            raise self._error(number, f"is longer than {LINE_LIMIT} bytes")
+        return line
 
     def _decode(self, line: bytes, number: int) -> Entry | None:
         try:

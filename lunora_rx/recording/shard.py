@@ -6,14 +6,12 @@ the present state first and then follows.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
-from lunora_rx.errors import CodecError
 from lunora_rx.protocol.frames import Ack, ErrorFrame, ServerFrame, encode_frame
 from lunora_rx.protocol.recording import Entry, Kind
-from lunora_rx.protocol.text import may_hold_tag, serialize
+from lunora_rx.protocol.text import may_hold_tag, spell
 from lunora_rx.recording.answers import NOT_RECORDED
 from lunora_rx.recording.contents import Asked, Contents, asked_by, not_recorded, read_frame
 from lunora_rx.recording.socket import ReplaySocket
@@ -218,7 +216,7 @@ class ReplayShard:
         key = self.state.shape_keys[shape_id]
         for follower in self._shapes.values():
             if follower.is_in_step and follower.asked.key == key:
-                self._push(_text_of({**frame, "shapeId": follower.id}))
+                self._push(spell({**frame, "shapeId": follower.id}))
 
     def _forward_own(self, frame: dict[str, Any], frame_id: str) -> None:
         # A whole value or an error says enough by itself; what builds on more waits until that is told.
@@ -270,7 +268,7 @@ class ReplayShard:
     def _send_to(self, follower: Follower, frame: dict[str, Any]) -> None:
         if frame.get("type") in ("complete", "error"):
             self._streams.pop(follower.id, None)
-        self._push(_text_of({**frame, "id": follower.id}))
+        self._push(spell({**frame, "id": follower.id}))
 
     def _send(self, frame: ServerFrame) -> None:
         self._push(encode_frame(frame))
@@ -279,10 +277,3 @@ class ReplayShard:
         if self.is_open:
             assert self.socket is not None
             self.socket.push(text)
-
-
-def _text_of(frame: dict[str, Any]) -> str:
-    try:
-        return serialize(frame).decode()
-    except CodecError:  # a lone surrogate, which JSON can spell and UTF-8 cannot
-        return json.dumps(frame)

@@ -15,7 +15,7 @@ from lunora_rx.core.results import Result
 from lunora_rx.core.shapes import Shape, Shapes
 from lunora_rx.core.snapshot import SnapshotStatus
 from lunora_rx.errors import LunoraError, ProtocolError, ServerError
-from lunora_rx.protocol.frames import ServerFrame, encode_frame
+from lunora_rx.protocol.frames import ServerFrame, spell_frame
 from lunora_rx.protocol.recording import Entry, Kind
 from lunora_rx.protocol.text import may_hold_tag
 from lunora_rx.protocol.values import UNDEFINED
@@ -69,7 +69,7 @@ class Feed:
         told: list[ServerFrame] = [] if result.base is UNDEFINED else [data_frame(frame_id, result)]
         if result.status is SnapshotStatus.FAILED and result.error is not None:
             told.append(error_frame(frame_id, result.error))
-        return [encode_frame(frame) for frame in told]
+        return [spell_frame(frame) for frame in told]
 
 
 class ShardState:
@@ -140,7 +140,7 @@ class ShardState:
             told += seed_frames(f"replay-{self._count}", shape_id, shape)
         if shape.status is SnapshotStatus.FAILED and shape.error is not None:
             told.append(error_frame(shape_id, shape.error))
-        return [encode_frame(frame) for frame in told]
+        return [spell_frame(frame) for frame in told]
 
     @property
     def is_poked(self) -> bool:
@@ -239,4 +239,8 @@ def _error_of(frame: Mapping[str, Any]) -> LunoraError:
     error = frame.get("error")
     told = error if isinstance(error, dict) else {}
     message = frame.get("message") or told.get("message") or "the server refused the subscription"
-    return ServerError(str(message), code=told.get("code"))
+    code = told.get("code")
+    return ServerError(
+        message if isinstance(message, str) else "the server refused the subscription",
+        code=code if isinstance(code, str) else None,
+    )

@@ -44,9 +44,13 @@ class HttpStreams:
     Args:
         requests: Where requests are made.
         report: Takes what observers raise.
+
+    Attributes:
+        size: How many bytes the value came in that is being given.
     """
 
     def __init__(self, requests: Requests, report: OnError) -> None:
+        self.size = 0
         self._requests = requests
         self._report = report
         self._runs: set[_Run] = set()
@@ -76,10 +80,13 @@ class HttpStreams:
             Observers[Any](self._report).finish(observer, ClientClosedError("http_stream(): the client is closed"))
             return Disposable()
         self._requests.enter("http_stream()")
-        run = _Run(observer, self._report, self._runs.discard)
+        run = _Run(observer, self._report, self._runs.discard, self._note_size)
         self._runs.add(run)
         run.give_up = self._requests.open_stream(path, headers, run.tell)
         return Disposable(lambda: self._requests.call_on_loop(run.leave))
+
+    def _note_size(self, size: int) -> None:
+        self.size = size
 
 
 class HttpStream(Observable[T]):
@@ -106,15 +113,19 @@ class HttpStream(Observable[T]):
         """Iterate over the stream with ``async for``: one request, and leaving the loop aborts it.
 
         Args:
-            max_buffer: How many values may wait for the loop. With more the iteration ends with ``StreamError`` and
-                code ``STREAM_BACKPRESSURE``; the request is aborted at once.
+            max_buffer: How many values may wait for the loop. With more, or with several of more than 64 MiB together,
+                the iteration ends with ``StreamError`` and code ``STREAM_BACKPRESSURE``, and the request is aborted.
 
         Raises:
             ValueError: ``max_buffer`` is below 1.
         """
         if max_buffer < 1:
             raise ValueError(f"max_buffer is at least 1, not {max_buffer}")
-        return StreamIterator(self, "error", max_buffer)
+        return StreamIterator(self, max_buffer, self.weigh)
+
+    def weigh(self) -> int:
+        """Return how many bytes the value came in that is being given."""
+        return self._streams.size
 
     def _subscribe_core(
         self, observer: abc.ObserverBase[T], scheduler: abc.SchedulerBase | None = None
@@ -129,7 +140,14 @@ class _Run:
         give_up: Ends the request before its time.
     """
 
-    def __init__(self, observer: abc.ObserverBase[Any], report: OnError, forget: Callable[[_Run], object]) -> None:
+    def __init__(
+        self,
+        observer: abc.ObserverBase[Any],
+        report: OnError,
+        forget: Callable[[_Run], object],
+        note_size: Callable[[int], None],
+    ) -> None:
+        self._note_size = note_size
         self.give_up: Callable[[], object] = lambda: None
         self._observers: Observers[Any] = Observers(report)
         self._observers.attach(observer)
@@ -139,6 +157,7 @@ class _Run:
     def tell(self, news: StreamNews) -> None:
         """Tell the observer what came; nobody once it is over."""
         if isinstance(news, Chunk):
+            self._note_size(news.size)
             self._observers.next(news.value)
             return
         self._end()

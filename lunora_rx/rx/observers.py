@@ -3,7 +3,7 @@
 An observer that raises is reported and the others go on; one that disposes itself, or
 attaches another, during a delivery changes the next delivery and not this one.  Each is
 called in the context (``contextvars``) in which it attached, so that what it prints in a
-notebook lands in the cell that subscribed.
+notebook lands in the cell that subscribed.  One that blocks delays everybody: it is named in a warning.
 """
 
 from __future__ import annotations
@@ -13,11 +13,14 @@ from collections import deque
 from collections.abc import Callable, Collection
 from contextvars import Context, copy_context
 from dataclasses import fields, is_dataclass
+from functools import partial
 from operator import is_not
-from types import MappingProxyType
+from time import monotonic
+from types import BuiltinFunctionType, FunctionType, MappingProxyType, MethodType
 from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 from reactivex import abc
+from reactivex.observer import AutoDetachObserver
 
 from lunora_rx.protocol.values import WireMap, WireSet
 
@@ -26,6 +29,10 @@ T = TypeVar("T")
 OnError: TypeAlias = Callable[[Exception], None]
 
 _log = logging.getLogger("lunora_rx.observers")
+
+# Seconds. As long as that nothing else was read, sent or shown.
+_TOO_LONG = 0.5
+_NAMED = 3
 
 _END = object()
 
@@ -40,8 +47,9 @@ class Place(NamedTuple):
 
     run: Callable[..., Any]
     on_next: Callable[[Any], Any]
-    observer: abc.ObserverBase[Any]
+    observer: Any
     context: Context
+    is_inner: bool = False
 
 
 class DebugReport:
@@ -71,18 +79,21 @@ class Observers(Generic[T]):
     Args:
         report: Takes what an observer raises. A ``DebugReport`` has observers attached on the client's thread only,
             and finds those that change what they share, at the cost of a walk over it before and after each.
+
+    Attributes:
+        places: Who is attached, in the order in which they came; asked whether it is empty once a frame.
     """
 
-    __slots__ = ("_debug", "_order", "_places", "_report")
+    __slots__ = ("_debug", "_order", "_report", "places")
 
     def __init__(self, report: OnError) -> None:
         self._report = report
         self._debug = report if isinstance(report, DebugReport) else None
-        self._places: dict[object, Place] = {}
+        self.places: dict[object, Place] = {}
         self._order: tuple[Place, ...] | None = ()
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self.places)
 
     def attach(self, observer: abc.ObserverBase[T]) -> Callable[[], None]:
         """Add an observer and return what removes it; removing it twice is silent."""
@@ -90,11 +101,14 @@ class Observers(Generic[T]):
             self._debug.check_thread("subscribe()")
         context = copy_context()
         token = object()
-        self._places[token] = Place(context.run, observer.on_next, observer, context)
+        # Nearly every observer is reactivex's own around a function, which is called here as it would do it.
+        is_inner = type(observer) is AutoDetachObserver and callable(getattr(observer, "_on_next", None))
+        on_next = observer._on_next if is_inner else observer.on_next  # type: ignore[attr-defined]
+        self.places[token] = Place(context.run, on_next, observer, context, is_inner)
         self._order = None
 
         def detach() -> None:
-            if self._places.pop(token, None) is not None:
+            if self.places.pop(token, None) is not None:
                 self._order = None
 
         return detach
@@ -103,28 +117,35 @@ class Observers(Generic[T]):
         """Return all who are attached now, in the order in which they came."""
         order = self._order
         if order is None:
-            order = self._order = tuple(self._places.values())
+            order = self._order = tuple(self.places.values())
         return order
 
     def take(self) -> tuple[Place, ...]:
         """Let go of all who are attached now, and return them."""
         places = self.present()
-        self._places, self._order = {}, ()
+        self.places, self._order = {}, ()
         return places
 
     def next(self, value: T, places: tuple[Place, ...] | None = None) -> None:
         """Deliver a value to all who are attached now, or to those given."""
         if places is None:
-            places = self.present()
+            places = self._order
+            if places is None:
+                places = self.present()
         if self._debug is not None:
             for place in places:
                 self._next_inspected(place, value, self._debug)
             return
-        for run, on_next, _, _ in places:
+        began = monotonic()
+        for run, on_next, observer, _, is_inner in places:
             try:
+                if is_inner and observer.is_stopped:
+                    continue
                 run(on_next, value)
             except BaseException as error:
                 self._report(containable(error))
+        if (seconds := monotonic() - began) > _TOO_LONG:
+            _warn_of(places, seconds)
 
     def error(self, make_error: Callable[[], Exception], places: tuple[Place, ...] | None = None) -> None:
         """Fail all who are attached now, or those taken before, each with an exception of its own."""
@@ -160,16 +181,17 @@ class Observers(Generic[T]):
             self._report(containable(error))
 
     def _next_inspected(self, place: Place, value: T, debug: DebugReport) -> None:
-        found, before = debug.changes_found, anatomy(value)
-        self._deliver(place, place.on_next, value)
+        found, before, began = debug.changes_found, anatomy(value), monotonic()
+        self._deliver(place, place.observer.on_next, value)
+        if (seconds := monotonic() - began) > _TOO_LONG:
+            _warn_of((place,), seconds)
         # Who passes a value on within its delivery is no culprit of whoever gets it.
         if found == debug.changes_found and is_another(before, anatomy(value)):
             debug.changes_found += 1
             self._report_change(place)
 
     def _report_change(self, place: Place) -> None:
-        culprit = getattr(place.observer, "_on_next", place.observer)
-        self._report(RuntimeError(f"{culprit!r} changed a value that it shares with other observers"))
+        self._report(RuntimeError(f"{_name_of(place)} changed a value that it shares with other observers"))
 
 
 def reporter(on_error: Callable[[Exception], object] | None, what: str) -> OnError:
@@ -199,6 +221,22 @@ def containable(error: BaseException) -> Exception:
     contained = RuntimeError(f"an observer raised {type(error).__name__}")
     contained.__cause__ = error
     return contained
+
+
+def _warn_of(places: tuple[Place, ...], seconds: float) -> None:
+    names = ", ".join(_name_of(place) for place in places[:_NAMED])
+    more = f" or {len(places) - _NAMED} more" if len(places) > _NAMED else ""
+    _log.warning("the event loop stood still for %.1f s in %s", seconds, f"{names}{more}")
+
+
+def _name_of(place: Place) -> str:
+    """Name who observes without asking it: its ``repr`` may hold what no log may show, or raise."""
+    callback = getattr(place.observer, "__dict__", {}).get("_on_next", place.observer)
+    while isinstance(callback, partial):
+        callback = callback.func
+    function = callback.__func__ if isinstance(callback, MethodType) else callback
+    named = function if isinstance(function, FunctionType | BuiltinFunctionType | type) else type(function)
+    return f"{named.__module__}.{named.__qualname__}"
 
 
 def _call(callback: Callable[..., Any], *args: Any) -> Any:

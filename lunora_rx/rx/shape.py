@@ -103,7 +103,7 @@ class RowsSubject(Generic[T]):
 
     def forget(self) -> None:
         """Forget what was shown, and what has yet to be: nobody watches any more."""
-        self._turns.waiting.clear()
+        self._turns.waiting = ()
         self.rows.clear()
         self.status, self._error = SnapshotStatus.PENDING, None
         self._has_rows, self._list, self._changed_at = False, None, None

@@ -5,20 +5,24 @@ Source: ``docs/protocol.md``, section "Procedure streams".
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 
 from lunora_rx.core.stream_events import StreamChunk, StreamEnded, StreamFailed
+from lunora_rx.errors import StreamError
+from lunora_rx.protocol.frozen import frozen
 from lunora_rx.rx.interop import ObservableIterator
 from lunora_rx.rx.observers import Observers, OnError
 
 T = TypeVar("T")
 
 MAX_BUFFER = 1024
+MAX_BUFFER_SIZE = 64 * 2**20
+"""Characters of the frames whose chunks may wait; a single one may be larger."""
 
 
 class Requests(Protocol):
@@ -41,7 +45,7 @@ class Requests(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Procedure:
     """What a stream runs.
 
@@ -64,9 +68,13 @@ class Runs:
     Args:
         requests: Where streams are started.
         report: Takes what observers raise.
+
+    Attributes:
+        size: How many characters the frame has whose chunk is being given.
     """
 
     def __init__(self, requests: Requests, report: OnError) -> None:
+        self.size = 0
         self._requests = requests
         self._report = report
         self._observers: dict[str, Observers[Any]] = {}
@@ -95,6 +103,7 @@ class Runs:
         """Give a chunk to whoever follows the stream."""
         observers = self._observers.get(event.stream_id)
         if observers is not None:
+            self.size = event.size
             observers.next(event.value)
 
     def end(self, event: StreamEnded) -> None:
@@ -141,9 +150,9 @@ class Stream(Observable[T]):
     def aiter(self, *, max_buffer: int | None = None) -> StreamIterator[T]:
         """Run the procedure, and iterate over its chunks with ``async for``; leaving the loop cancels the run.
 
-        An iteration that falls more than ``max_buffer`` chunks behind ends with ``StreamError`` and code
-        ``STREAM_BACKPRESSURE``; its run is cancelled at once. Chunks that were not taken are dropped by an error,
-        and come before the end of a run that completes.
+        An iteration that falls more than ``max_buffer`` chunks behind, or several whose frames are larger than 64 MiB
+        together, ends with ``StreamError`` and code ``STREAM_BACKPRESSURE``; its run is cancelled at once. Chunks that
+        were not taken are dropped by an error, and come before the end of a run that completes.
 
         Args:
             max_buffer: How many chunks may wait; by default as many as the stream was made with.
@@ -154,7 +163,11 @@ class Stream(Observable[T]):
         limit = self._max_buffer if max_buffer is None else max_buffer
         if limit < 1:
             raise ValueError(f"max_buffer is at least 1, not {limit}")
-        return StreamIterator(self, "error", limit)
+        return StreamIterator(self, limit, self.weigh)
+
+    def weigh(self) -> int:
+        """Return how many characters the frame has whose chunk is being given."""
+        return self._runs.size
 
     def _subscribe_core(
         self, observer: abc.ObserverBase[T], scheduler: abc.SchedulerBase | None = None
@@ -163,9 +176,29 @@ class Stream(Observable[T]):
 
 
 class StreamIterator(ObservableIterator[T]):
-    """What ``async for`` takes from a stream: an early end drops what waits, and ends the run without delay."""
+    """What ``async for`` takes from a stream: an early end drops what waits, and ends the run without delay.
+
+    Args:
+        source: As for any iterator.
+        limit: Likewise.
+        weigh: Returns the size of what is being given.
+    """
+
+    def __init__(self, source: Observable[T], limit: int, weigh: Callable[[], int]) -> None:
+        super().__init__(source, "error", limit)
+        self._weigh = weigh
+        self._sizes: deque[int] = deque()
+        self._size = 0
 
     def _take(self, value: T) -> None:
+        while len(self._sizes) > len(self._buffer):
+            self._size -= self._sizes.popleft()
+        size = self._weigh()
+        if self._buffer and self._size + size > MAX_BUFFER_SIZE:
+            self._finish(StreamError(too_far_behind("loop"), code="STREAM_BACKPRESSURE"))
+            self._wake()
+        self._sizes.append(size)
+        self._size += size
         super()._take(value)
         if self._ending:
             # It fell too far behind. Its loop may not come back for long, and the server need not go on until then.
@@ -175,3 +208,8 @@ class StreamIterator(ObservableIterator[T]):
         if error is not None:
             self._buffer.clear()
         super()._finish(error)
+
+
+def too_far_behind(who: str) -> str:
+    """Return what to say of one that is behind by too much to be kept."""
+    return f"the {who} is more than {MAX_BUFFER_SIZE} characters behind"

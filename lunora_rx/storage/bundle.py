@@ -16,6 +16,7 @@ from lunora_rx.storage.client_id import kept_client_id
 from lunora_rx.storage.database import Report
 from lunora_rx.storage.disk_reads import DiskBookmarks, DiskCache, SharedReads
 from lunora_rx.storage.disk_store import DiskQueue
+from lunora_rx.storage.files import is_open_to_others
 from lunora_rx.storage.mapping_store import (
     KeyValueStore,
     MappingBookmarks,
@@ -94,8 +95,15 @@ def open_directory(directory: str | Path, *, report: Report | None = None) -> St
         DiskCache(reads),
         DiskBookmarks(reads),
         name=f"the storage {path}",
-        keep_client_id=lambda new_id: kept_client_id(path, new_id=new_id),
+        keep_client_id=partial(_keep_client_id, path, report),
     )
+
+
+def _keep_client_id(path: Path, report: Report, new_id: Callable[[], str]) -> str:
+    found = kept_client_id(path, new_id=new_id)
+    if is_open_to_others(path):
+        report(StorageError(f"other users can change what is in {path}, and have writes sent: chmod 700 {path}"))
+    return found
 
 
 def _log_report(error: StorageError) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lunora_rx.errors import StorageError
-from lunora_rx.storage.files import disk_errors, make_root, sync_directory
+from lunora_rx.storage.files import close_to_others, disk_errors, make_root, sync_directory
 from lunora_rx.storage.locks import FileLock
 
 _NAME = "client_id"
@@ -35,6 +35,8 @@ def kept_client_id(directory: Path, *, new_id: Callable[[], str]) -> str:
     with disk_errors("keep the client id in", path):
         make_root(directory)
         found = _read(path) or _make(path, new_id)
+        if found is not None:
+            close_to_others(path)
     if found is None:
         raise StorageError(f"cannot keep the client id in {path}: it does not read as written", transient=True)
     return found

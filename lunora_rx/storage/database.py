@@ -10,9 +10,11 @@ import contextlib
 import os
 import shutil
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from lunora_rx.errors import StorageError
 from lunora_rx.storage.bytes_disk import FULL, UNREADABLE, ByteCache, check_expandable
@@ -33,6 +35,9 @@ from lunora_rx.storage.mark import Mark
 from lunora_rx.storage.rows import Key, seal, unseal
 
 Report = Callable[[StorageError], None]
+
+_COARSE: Final = 2_500_000_000
+"""Nanoseconds within which a second change of a directory may leave its time as it is, on the coarsest file systems."""
 
 
 class Database:
@@ -72,6 +77,7 @@ class Database:
         self._commits = 0
         self._last_key = 0
         self._files: dict[Path, tuple[int, int] | None] = {}
+        self._listing: tuple[int, int, int] | None = None
         self._is_in_group = False
         self._is_changed = False
         self._failure: StorageError | None = None
@@ -189,6 +195,7 @@ class Database:
             self._mark.open(self._commits)
         log = self._version / f"{DATABASE_NAME}-wal"
         self._files = {path: identity(path) for path in (self._version / DATABASE_NAME, log)}
+        self._listing = None
         for directory in (self._version, self.directory, self.directory.parent):
             sync_directory(directory)
         return found.rows
@@ -225,16 +232,35 @@ class Database:
             self._commits = max(self._commits + 1, self._last_key // KEYS_A_COMMIT)
             cache.put_count(self._commits)
         cache.commit()
+        self._check_files()
+        if self._mark is not None:
+            self._mark.write(self._commits)
+
+    def _check_files(self) -> None:
+        # Whoever asks for the times of a file that is written makes its next synchronisation longer, by a third from
+        # Linux 6.13 on. Its directory tells just as well whether a file came or went.
+        listing = _listing_of(self._version)
+        if listing is not None and listing == self._listing:
+            return
         for path, known in self._files.items():
             if identity(path) != known:
                 raise FileNotFoundError(0, f"{path.name} was deleted or replaced while it was in use")
-        if self._mark is not None:
-            self._mark.write(self._commits)
+        self._listing = listing
 
     def _opened(self) -> ByteCache:
         if self._cache is None:
             raise StorageError(f"cannot use the database in {self.directory}: it is closed", transient=True)
         return self._cache
+
+
+def _listing_of(directory: Path) -> tuple[int, int, int] | None:
+    """Return what is another thing once an entry of a directory came or went; ``None`` where that may not show."""
+    try:
+        found = os.stat(directory)
+    except OSError:
+        return None
+    is_fresh = time.time_ns() - found.st_mtime_ns < _COARSE
+    return None if is_fresh or os.name == "nt" else (found.st_dev, found.st_ino, found.st_mtime_ns)
 
 
 def _open_cache(directory: Path, synchronous: int) -> ByteCache:

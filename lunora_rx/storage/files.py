@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import diskcache
@@ -17,15 +18,43 @@ _TEMPORARY_NAME = "half-made"
 
 
 def make_root(path: Path) -> None:
-    """Make the storage directory, closed to others; one that exists keeps the mode its owner chose."""
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """Make the storage directory and what is missing above it, closed to others; what exists keeps its mode."""
+    for each in (*reversed([above for above in path.parents if not above.exists()]), path):
+        _make_directory(each)
+
+
+def is_open_to_others(path: Path) -> bool:
+    """Whether other users may change what is in a directory; false where the system has no such notion."""
+    if os.name == "nt":
+        return False
+    found, user = path.stat(), os.geteuid()
+    is_shared = found.st_mode & stat.S_IWOTH or (found.st_mode & stat.S_IWGRP and found.st_gid != os.getegid())
+    return bool(is_shared) or (user != 0 and found.st_uid not in (user, 0))
 
 
 def make_private_directory(path: Path) -> None:
     """Make a directory inside the storage directory, or close an existing one to others."""
-    path.mkdir(mode=0o700, exist_ok=True)
-    if path.stat().st_mode & 0o077:
-        path.chmod(0o700)
+    _make_directory(path)
+    close_to_others(path)
+
+
+def _make_directory(path: Path) -> None:
+    try:
+        path.mkdir(mode=0o700)
+    except OSError:
+        if not path.is_dir():
+            raise
+        return
+    # What is put into it is not there after a power loss if its own name is not.
+    with suppress(PermissionError):  # a directory may be writable and not readable
+        sync_directory(path.parent)
+
+
+def close_to_others(path: Path) -> None:
+    """Take from others what they may do with a directory or a file that exists."""
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & 0o077 and os.name != "nt":
+        path.chmod(mode & ~0o077)
 
 
 def open_private_file(path: Path, flags: int = os.O_RDWR) -> int:
@@ -78,6 +107,9 @@ def set_aside(path: Path, aside: Path, name: str) -> Path:
     while (target := aside / f"{name}-{number}").exists():
         number += 1
     path.rename(target)
+    for each in target.rglob("*"):
+        if not each.is_symlink():  # what a planted one leads to is none of ours
+            close_to_others(each)
     for directory in (path.parent, aside):
         sync_directory(directory)
     return target

@@ -12,7 +12,14 @@ from pathlib import Path
 
 from lunora_rx.errors import StorageError
 from lunora_rx.storage.database import Database, Report
-from lunora_rx.storage.files import disk_errors, make_private_directory, make_root, numbered
+from lunora_rx.storage.files import (
+    close_to_others,
+    disk_errors,
+    make_private_directory,
+    make_root,
+    numbered,
+    sync_directory,
+)
 from lunora_rx.storage.locks import FileLock
 from lunora_rx.storage.rows import Key, queued_of_payload
 
@@ -30,6 +37,7 @@ class Lane:
 
     def __init__(self, lock: FileLock, *, root: Path, report: Report) -> None:
         self.path = lock.path.parent
+        self._root = root
         self._lock = lock
         self._database = Database(self.path / "queue", aside=root / ASIDE_NAME, check=_check_row, report=report)
         self._keys: dict[str, int] = {}
@@ -47,6 +55,11 @@ class Lane:
     def open(self) -> None:
         """Open the database if it is closed; raises ``StorageError`` when the disk refuses."""
         if not self._database.is_open:
+            with disk_errors("open", self.path):
+                close_to_others(self.path)
+                # Each time: who made the lane may have been killed before its name was on the disk.
+                for directory in (self.path.parent, self._root):
+                    sync_directory(directory)
             rows = self._database.open()
             self._keys = {queued_of_payload(rows[key]).mutation_id: key for key in rows if isinstance(key, int)}
 

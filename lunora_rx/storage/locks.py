@@ -22,11 +22,18 @@ if sys.platform == "win32":  # pragma: no cover
 
     def _lock(file: int) -> None:
         msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
+
+    def _unlock(file: int) -> None:
+        """Closing the file does it: there are no forked copies of it."""
 else:
     import fcntl
 
     def _lock(file: int) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def _unlock(file: int) -> None:
+        # Closing would not do while a child that was forked a moment ago still has its copy.
+        fcntl.flock(file, fcntl.LOCK_UN)
 
 
 class FileLock:
@@ -76,7 +83,13 @@ class FileLock:
         return self._file is not None and identity(self.path) == self._identity
 
     def release(self) -> None:
-        """Let the lock go; it is kept by nothing but the open file."""
+        """Let the lock go."""
+        if self._file is not None:
+            _unlock(self._file)
+        self.drop()
+
+    def drop(self) -> None:
+        """Close the file alone: the lock stays with the process that this one was forked from."""
         file, self._file = self._file, None
         _held.discard(self)
         if file is not None:
@@ -96,7 +109,7 @@ _held: weakref.WeakSet[FileLock] = weakref.WeakSet()
 def _let_go_in_child() -> None:
     # The child's copy would keep the lock when the parent dies. Closing it leaves the parent's alone.
     for lock in list(_held):
-        lock.release()
+        lock.drop()
 
 
 if hasattr(os, "register_at_fork"):

@@ -67,6 +67,9 @@ class MemorySocket:
         """Close both ends with a code; what was not received yet is dropped here."""
         while not self._inbox.empty():
             self._inbox.get_nowait()
+        if self._is_closed:
+            # Its end may have been among that, and somebody may be waiting for it.
+            self._inbox.put_nowait(None)
         self.cut(code)
 
     def cut(self, code: int | None = None) -> None:

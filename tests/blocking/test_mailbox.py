@@ -8,6 +8,7 @@ import pytest
 
 from lunora_rx import StreamError
 from lunora_rx.blocking.mailbox import Mailbox
+from lunora_rx.rx.stream import MAX_BUFFER_SIZE
 from tests.blocking.conftest import until
 
 
@@ -51,6 +52,31 @@ def test_mailbox_that_overflows_ends_and_says_so_once():
     with pytest.raises(StreamError, match="STREAM_BACKPRESSURE"):
         mailbox.take()
     assert (taken(mailbox), told) == ([], [True])
+
+
+def test_mailbox_that_holds_too_much_ends_and_says_so_once():
+    """However few values: several are too many by their size, one alone is not, and what was taken counts no more."""
+    told, size = [], MAX_BUFFER_SIZE
+    mailbox = Mailbox(10, conflate=False, on_overflow=lambda: told.append(True), weigh=lambda: size)
+    for value in range(3):
+        mailbox.put(value)
+        assert mailbox.take() == value
+    size = MAX_BUFFER_SIZE // 2
+    for value in range(2):
+        mailbox.put(value)
+    assert told == []
+    mailbox.put(2)
+    with pytest.raises(StreamError, match="67108864 characters behind"):
+        mailbox.take()
+    assert (taken(mailbox), told) == ([], [True])
+
+
+def test_mailbox_that_conflates_holds_one_of_any_size():
+    """What is replaced does not wait."""
+    mailbox = Mailbox(10, conflate=True, weigh=lambda: MAX_BUFFER_SIZE)
+    for value in range(3):
+        mailbox.put(value)
+    assert mailbox.take() == 2
 
 
 def test_mailbox_gives_the_error_after_the_values():

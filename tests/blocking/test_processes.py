@@ -120,7 +120,8 @@ def test_client_that_was_not_used_before_the_fork_works_in_both(shop):
 client = LunoraClient(sys.argv[1])
 pid = os.fork()
 with client:
-    print(client.action('math:square', {'n': 3}), flush=True)
+    line = f"{client.action('math:square', {'n': 3})}\\n"
+    os.write(1, line.encode())  # whole: both write at once
 if pid:
     os.waitpid(pid, 0)
 """

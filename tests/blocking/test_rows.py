@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 
 import pytest
@@ -14,6 +15,13 @@ from tests.support import until
 def rows_threads():
     """Return the threads that read rows."""
     return [each for each in threading.enumerate() if each.name == "lunora-rows"]
+
+
+@pytest.fixture(autouse=True)
+async def no_rows_of_others():
+    """Rows that another test left in a cycle end with it, and not before it is collected."""
+    gc.collect()
+    await until(lambda: not rows_threads())
 
 
 @pytest.mark.parametrize("count", [0, 1, 4, 5])

@@ -68,7 +68,7 @@ class PlayedSession:
 
     def sent(self) -> list[Any]:
         """Take what was sent, as JSON values."""
-        taken, self.session.frames[:] = self.session.frames.copy(), []
+        taken = self.session.take_frames()
         return [parsed(text) for text in taken]
 
     def sent_ids(self, kind: str = "subscribe") -> list[str]:

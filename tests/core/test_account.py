@@ -369,6 +369,20 @@ def test_identity_frame_of_a_cookie_session_may_say_that_nobody_is_signed_in():
     assert (played.core.account.identity.subject, played.core.account.identity_epoch) == (None, 0)
 
 
+def test_identity_frame_that_says_nobody_settles_nothing_while_the_session_is_asked_for():
+    """The answer on its way may name somebody: what nobody left is not shown before, nor to whoever it names."""
+    played = cookies()
+    played.core.resolve_user(0.0)
+    played.open()
+    played.core.load_reads([entry(NOTES, None)], 0.0)
+    subscribe(played)
+    played.hear("identity", subject=None)
+    assert played.core.account.identity.is_unresolved
+    before = played.shown(NOTES)
+    played.answer(ANA)
+    assert (before, played.shown(NOTES)) == (UNDEFINED, UNDEFINED)
+
+
 def test_identity_frame_of_an_older_question_is_ignored():
     """Sockets answer in any order; the one asked last knows the cookie best."""
     played = cookies()

@@ -312,3 +312,17 @@ def test_broken_off_frame_about_nothing_known_harms_nothing(played, text):
     """There is nobody to ask for."""
     played.session.distrust(text, played.now)
     assert (played.events(), played.sent()) == ([], [])
+
+
+@pytest.mark.parametrize(
+    "position", ['"cursor":1,"epoch":"\\ud800"', '"cursor":99999999999999999999,"epoch":"\\udfff"', '"cursor":1e30']
+)
+def test_position_that_could_not_be_said_again_fails_its_query(played, position):
+    """The next socket is told where a value stands: a frame that cannot be written would hold up all of them."""
+    (failed,) = played.receive_text(f'{{"type":"data","id":"sub_1","data":"\\ud800",{position}}}')
+    assert failed.snapshot.error.code == "WIRE_DECODE_FAILED"
+    assert played.sent_ids() == ["sub_1"]
+    played.drop()
+    assert [each["query"] for each in played.reopen() if each["type"] == "subscribe"] == [
+        {"functionPath": "q:list", "args": {}, "table": "q:list"}
+    ]

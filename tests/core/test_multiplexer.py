@@ -118,7 +118,7 @@ def test_deadline_is_the_first_of_all_shards(core):
     assert core.next_deadline() == 10.0
     core.take_events()
     core.handle_deadline(10.0)
-    assert core.take_events() == [CloseSocket("")]
+    assert core.take_events() == [CloseSocket("", abandoned_after=10.0)]
     assert core.next_deadline() == 11.0
 
 

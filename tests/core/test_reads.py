@@ -265,6 +265,19 @@ def test_value_is_written_once_for_all_that_came_within_the_delay(played):
     assert [(read.value, read.cursor) for read in stored(played.wait(WRITE_DELAY))] == [(["second"], 3)]
 
 
+def test_value_of_a_plain_frame_is_written_in_its_turn(played):
+    """The short way of a frame is no way around the disk."""
+    played.watch("notes")
+    played.hear("data", id="sub_1", data=["first"], cursor=2, epoch="e")
+    assert [read.value for read in stored(played.wait(WRITE_DELAY))] == [["first"]]
+    played.core.has_more = False
+    played.hear("data", id="sub_1", data=["second"], cursor=3, epoch="e")
+    assert (played.core.has_more, played.core.next_deadline()) == (True, played.now + WRITE_DELAY)
+    assert [(read.value, read.cursor, read.epoch) for read in stored(played.wait(WRITE_DELAY))] == [
+        (["second"], 3, "e")
+    ]
+
+
 def test_value_is_written_without_the_layers_over_it(played):
     """What the server gave is all that is kept."""
     played.watch("notes", value=["live"])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from lunora_rx.core.recap import encode_base, is_anything_shown, recap, wire_tree
+from lunora_rx.protocol.text import spell
+from lunora_rx.protocol.values import WireBigInt
 from tests.core.play import PlayedSession, parsed
 
 POKE = {"pokeId": "p", "epoch": "e"}
@@ -68,6 +70,25 @@ def test_recap_tells_rows_and_a_poke_that_has_not_ended():
     assert (_shape(fresh).checkpoint, _shape(fresh).epoch) == (2, "e")
 
 
+def test_recap_tells_that_a_poke_cannot_be_read():
+    """What replays it shows no rows in the place of those that were let go."""
+    play = played()
+    for kind, body in (
+        ("pokeStart", POKE),
+        ("pokePart", {**POKE, "shapeId": "shape_1", "rowsPatch": [{"op": "insert", "key": "a", "value": 1}]}),
+        ("pokeEnd", {**POKE, "checkpoint": 1}),
+        ("pokeStart", {"pokeId": "p2", "baseCheckpoint": 1, "epoch": "e"}),
+        ("pokePart", {"pokeId": "p2", "shapeId": "shape_1", "rowsPatch": 5, "reset": True}),
+    ):
+        play.receive(kind, **body)
+    fresh = told_again(play)
+    for each in (play, fresh):
+        each.receive("pokeEnd", pokeId="p2", checkpoint=2, epoch="e")
+    assert _shape(fresh).rows == _shape(play).rows == {"a": 1}
+    assert _shape(fresh).status == _shape(play).status
+    assert _shape(fresh).checkpoint == _shape(play).checkpoint
+
+
 def test_recap_tells_which_streams_run():
     """From where they stand."""
     play = played()
@@ -103,3 +124,22 @@ def test_recap_of_a_shape_that_failed_tells_its_error():
 def _shape(play: PlayedSession):
     (shape,) = play.session.shapes
     return shape
+
+
+def test_recap_tells_what_could_not_be_sent():
+    """A recording repeats what a server said: a lone surrogate as its escape, and any depth."""
+    play = played()
+    deep = "[" * 400 + "]" * 400
+    play.receive_text(f'{{"type":"data","id":"sub_1","data":["\\ud800",{deep}],"cursor":1,"epoch":"e"}}')
+    play.receive_text('{"type":"data","id":"sub_2","data":["$lunora.wire$","set",["\\ud800"]],"cursor":1}')
+    fresh = told_again(play)
+    for name in ("q", "r"):
+        ours, theirs = (each.session.subscriptions.get(name).result for each in (play, fresh))
+        assert spell(wire_tree(theirs.base)) == spell(wire_tree(ours.base))
+
+
+def test_wire_tree_tags_rows_that_were_merged_into_plain_json():
+    """One row may hold a number of which only plain JSON knows, and the next a bigint."""
+    assert wire_tree({"page": [{"n": 2**60}, {"n": WireBigInt(7)}]}) == {
+        "page": [{"n": 2**60}, {"n": ["$lunora.wire$", "bigint", "7"]}]
+    }

@@ -120,3 +120,11 @@ def test_time_of_a_cached_read_keeps_its_milliseconds(ms):
     entry = CachedRead("k", None, None, stored_at=ms / 1000)
     assert encode_cached(entry)["ts"] == ms
     assert decode_cached(encode_cached(entry)) == entry
+
+
+@pytest.mark.parametrize("name", ["id", "functionPath", "clientId", "shardKey", "version", "identity"])
+def test_text_that_could_not_be_sent_is_refused(name):
+    """A store of one's own may give anything: a replay would break off on it, and hold up all others."""
+    tree = encode_queued(QueuedMutation("m1", "a:b", {}, "client-1"))
+    with pytest.raises(CodecError, match=f"record.{name}: is not a string without lone surrogates"):
+        decode_queued({**tree, name: "\ud800"})

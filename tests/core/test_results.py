@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lunora_rx.core.optimistic import Layer
 from lunora_rx.core.results import Change, Result, is_unchanged
@@ -506,3 +508,49 @@ def test_result_that_was_forgotten_tells_nothing():
     result.apply_value(delta(), tagged=False)
     result.forget()
     assert (result.merge, result._merger) == (None, None)
+
+
+_ANY_DATA = st.sampled_from([[], [{"_id": "a"}], {}, {"n": 1}, 5, None, "text", True])
+_ANY_FIELDS = st.fixed_dictionaries(
+    {"type": st.just("data"), "id": st.just("sub_1")},
+    optional={
+        "data": _ANY_DATA,
+        "delta": st.just({"op": "insert", "row": {"_id": "b"}}),
+        "cursor": st.sampled_from([None, -1, 0, 5, 6, True, 1.5, "6"]),
+        "epoch": st.sampled_from([None, "e", "f", 7, 1.5]),
+        "lastMutationId": st.sampled_from([None, 3]),
+        "more": st.just(1),
+    },
+)
+
+
+def state_of(result: Result) -> list[Any]:
+    """All that a result holds, but the error itself, which is another each time."""
+    fields = {name: getattr(result, name) for name in Result.__slots__ if name not in ("_merger", "error")}
+    return [*fields.items(), type(result.error)]
+
+
+@given(st.lists(_ANY_FIELDS, max_size=6), st.booleans(), st.sampled_from([None, "stale", "behind", "failed", "polled"]))
+def test_plain_frame_takes_the_short_way_to_the_same_result(frames: list[Any], has_layer: bool, before: str | None):
+    """Whatever came before; a frame that is refused there has changed nothing."""
+    short, long = held([{"_id": "a"}]), held([{"_id": "a"}])
+    layer = Layer(lambda value: [*(value if isinstance(value, list) else []), {"_id": "ours"}], print)
+    for result in (short, long):
+        if has_layer:
+            result.push(layer)
+        if before == "stale":
+            result.go_stale()
+        elif before == "behind":
+            result.fall_behind()
+        elif before == "failed":
+            result.fail(ServerError("no"))
+        elif before == "polled":
+            result.apply_poll([{"_id": "polled"}], 0)
+    for frame in frames:
+        unchanged = state_of(short)
+        if short.take_plain(frame):
+            assert long.apply_value(dict(frame), tagged=False) is Change.VALUE
+        else:
+            assert state_of(short) == unchanged
+            assert short.apply_value(dict(frame), tagged=False) is long.apply_value(dict(frame), tagged=False)
+        assert state_of(short) == state_of(long)

@@ -695,7 +695,7 @@ def test_attempt_that_never_opened_counts_and_takes_nothing_away():
     played.advance(2.0)
     played.events()
     played.advance(10.0)
-    assert (played.events(), failures) == ([CloseSocket("", 1000)], [1.0, 13.0])
+    assert (played.events(), failures) == ([CloseSocket("", 1000, abandoned_after=10.0)], [1.0, 13.0])
 
 
 def test_reconnect_opens_at_once_what_waits_for_its_time():

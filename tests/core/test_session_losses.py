@@ -30,6 +30,7 @@ def played() -> PlayedSession:
 # --- health and losses
 
 
+@pytest.mark.fault(12, 47)
 @pytest.mark.parametrize(
     ("texts", "delays"),
     [
@@ -56,6 +57,7 @@ def test_only_a_frame_that_is_no_error_resets_the_backoff(played, texts, delays)
     assert seen == delays
 
 
+@pytest.mark.fault(12)
 def test_five_seconds_of_being_open_reset_the_backoff(played):
     """Even for a server that says nothing."""
     played.open()
@@ -106,17 +108,19 @@ def test_attempt_that_fails_is_repeated_ever_more_rarely(played):
     assert played.events() == [OpenSocket("")]
 
 
+@pytest.mark.fault(45)
 def test_handshake_that_is_never_answered_is_abandoned(played):
-    """The driver drops the attempt; what it still says is ignored."""
+    """The driver drops the attempt, and is told why; what it still says is ignored."""
     played.subscribe("a")
     played.events()
     played.advance(10.0)
-    assert played.events() == [CloseSocket("", 1000)]
+    assert played.events() == [CloseSocket("", 1000, abandoned_after=10.0)]
     assert played.session.connection.state == Idle(11.0)
     played.session.receive_opened(10.5)
     assert played.session.connection.state == Idle(11.0)
 
 
+@pytest.mark.fault(3, 44)
 def test_silent_peer_is_pinged_twice_and_dropped_after_two_and_a_half_intervals(played):
     """The disconnect path runs at once, and the values are stale."""
     played.opened_with("a")
@@ -164,6 +168,7 @@ def test_deadlines_that_come_late_are_met_once(seconds):
     assert played.session.deadline > played.now
 
 
+@pytest.mark.fault(31, 54)
 def test_deadline_after_a_very_long_block_costs_one_reconnect(played):
     """A machine that slept for hours opens one socket, and greets it once."""
     played.opened_with("a")

@@ -23,7 +23,7 @@ from lunora_rx.core.session import IDLE_CLOSE_AFTER
 from lunora_rx.core.snapshot import SnapshotStatus, Status
 from lunora_rx.errors import ClientClosedError
 from lunora_rx.protocol.keys import subscription_key
-from tests.core.play import PlayedSession, parsed
+from tests.core.play import PlayedSession, frame, parsed
 
 
 @pytest.fixture
@@ -104,7 +104,8 @@ def test_stream_ends_by_complete_and_lets_the_socket_go(played):
     """A live query of that id would be cancelled; a stream is done."""
     played.opened_with()
     stream = played.session.start_stream("jobs:run", {}, 0.0, durable=False)
-    assert played.receive("chunk", id=stream, data=1) == [StreamChunk(stream, 1)]
+    text = frame("chunk", id=stream, data=1)
+    assert played.receive_text(text) == [StreamChunk(stream, 1, len(text))]
     played.advance(4 * IDLE_CLOSE_AFTER)
     assert played.receive("complete", id=stream) == [StreamEnded(stream)]
     played.advance(IDLE_CLOSE_AFTER)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from lunora_rx.core import shapes as shapes_module
 from lunora_rx.core.shape_events import RowOp, RowsChanged, ShapeEvent, ShapeFailed, ShapeMoved
 from lunora_rx.core.shapes import MAX_POKES, Shapes
 from lunora_rx.core.snapshot import SnapshotStatus
@@ -42,13 +44,15 @@ class PlayedShapes:
         is_open: Whether the socket takes frames.
     """
 
-    def __init__(self, *, is_open: bool = True) -> None:
+    def __init__(self, *, is_open: bool = True, frame_size: Callable[[], int] = lambda: 0) -> None:
         self.is_open = is_open
         self._sent: list[str] = []
         self._events: list[ShapeEvent] = []
         self._poke_ids = itertools.count(1)
         numbers = itertools.count(1)
-        self.shapes = Shapes(lambda: f"shape_{next(numbers)}", emit=self._events.append, send=self._send)
+        self.shapes = Shapes(
+            lambda: f"shape_{next(numbers)}", emit=self._events.append, send=self._send, frame_size=frame_size
+        )
 
     def sent(self) -> list[dict[str, Any]]:
         """Take what was sent."""
@@ -685,3 +689,49 @@ def _group(each: dict[str, Any]) -> tuple[str, Any]:
 
 
 TestAnyPokes = AnyPokes.TestCase
+
+
+def test_checkpoint_that_could_not_be_said_again_is_refused(seeded):
+    """It would be told to the next socket; the shape keeps the one it has."""
+    seeded.receive("pokeStart", pokeId=9)
+    with pytest.raises(ProtocolError, match="checkpoint"):
+        seeded.shapes.handlers["pokeEnd"](parse('{"type":"pokeEnd","pokeId":9,"checkpoint":"\\ud800"}'), False)
+    assert all(frame["type"] == "shape_subscribe" for frame in seeded.reopen())
+
+
+def test_malformed_part_of_an_unknown_shape_is_not_kept(played):
+    """Whatever ids a server makes up, they take no room."""
+    played.receive("pokeStart", pokeId=1)
+    for number in range(5):
+        with pytest.raises(ProtocolError):
+            played.receive("pokePart", pokeId=1, shapeId=f"shape_{number + 7}", rowsPatch=5)
+    assert [poke.slices for poke in played.shapes.pokes] == [{}]
+
+
+def test_poke_that_is_too_large_fails_its_shapes_and_is_let_go(monkeypatch):
+    """A poke without an end takes no more room than the limit; its end tells whose it is."""
+    monkeypatch.setattr(shapes_module, "MAX_POKE_SIZE", 1_000)
+    played = PlayedShapes(frame_size=lambda: 400)
+    played.shapes.subscribe("rows")
+    played.receive("pokeStart", pokeId=1)
+    for _ in range(5):
+        played.receive("pokePart", pokeId=1, shapeId="shape_1", rowsPatch=[put("a", A)])
+    [poke] = played.shapes.pokes
+    assert (poke.size, poke.slices["shape_1"].rows_patch) == (0, [None])
+    [failed] = played.receive("pokeEnd", pokeId=1, checkpoint="c1")
+    assert failed.error.code == "WIRE_DECODE_FAILED"
+    assert "larger than a client holds" in failed.error.message
+    assert played.rows() == {}
+
+
+def test_pokes_are_weighed_together(monkeypatch):
+    """Where there is no room for all, the largest goes, which may never end; a small one has its place."""
+    monkeypatch.setattr(shapes_module, "MAX_POKE_SIZE", 1_000)
+    sizes = iter([950, 60])
+    played = PlayedShapes(frame_size=lambda: next(sizes))
+    played.shapes.subscribe("rows")
+    for poke_id in (1, 2):
+        played.receive("pokeStart", pokeId=poke_id)
+        played.receive("pokePart", pokeId=poke_id, shapeId="shape_1", rowsPatch=[put("a", A)])
+    assert [poke.is_too_large for poke in played.shapes.pokes] == [True, False]
+    assert [type(each) for each in played.receive("pokeEnd", pokeId=2)] == [RowsChanged]

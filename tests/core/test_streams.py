@@ -547,3 +547,16 @@ class AnyOrder(RuleBasedStateMachine):
 
 
 TestAnyOrder = AnyOrder.TestCase
+
+
+@pytest.mark.parametrize("generation", ['"\\ud800"', "[" * 300 + "]" * 300])
+def test_generation_that_could_not_be_said_again_fails_its_stream(played, generation):
+    """It is echoed to the next socket, which a frame that cannot be written would hold up for ever."""
+    stream_id = played.running(durable=True)
+    tree = parse(f'{{"type":"chunk","id":"{stream_id}","data":1,"seq":1,"generation":{generation}}}')
+    played.streams.handlers["chunk"](tree, False)
+    [failed] = played.events()
+    assert failed.error.code == "WIRE_DECODE_FAILED"
+    assert failed.error.path == "generation"
+    assert [each["type"] for each in played.sent()] == ["unsubscribe"]
+    assert played.drop() == []

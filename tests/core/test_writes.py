@@ -29,7 +29,7 @@ from lunora_rx.core.snapshot import Status
 from lunora_rx.errors import QueueError, StorageError
 from lunora_rx.protocol.rpc import MAX_BATCH_BYTES
 from lunora_rx.protocol.wire import TAG
-from tests.core.played_writes import NO_REPLY, PlayedWrites, verdicts
+from tests.core.played_writes import NO_REPLY, PlayedWrites, of_kind, verdicts
 
 OK = {"result": 1}
 LIMITED = {"error": {"code": "RATE_LIMITED"}}
@@ -832,10 +832,10 @@ def test_hydrated_writes_go_ahead_of_what_was_composed_since():
     played.core.hydrate([*records, records[0], record("m1", version="v2"), record("p4")], 0.0)
     assert played.waiting() == ["p1", "p3", "m1"]
     assert played.take() == [
+        MutationQueued("m1"),
+        ReplaceRecord(played.core.writes.queue.get("m1").record),
         RemoveRecords(("p2", "p4")),
         StaleRecordsDropped((record("p2", version="v1"), record("p4"))),
-        PendingChanged(2),
-        StoreRecord(played.core.writes.queue.get("m1").record),
         PendingChanged(3),
         OpenSocket(""),
         StatusChanged(Status.CONNECTING),
@@ -976,7 +976,7 @@ def test_writes_composed_before_the_client_has_a_name_get_it_with_the_load():
     played = loading("m1", "m2")
     assert (played.sent(), played.waiting()) == ([], [])
     played.core.learn_client_id("client-9")
-    played.core.hydrate([record("p1"), record("m1"), record("p1")], played.now)
+    played.core.hydrate([record("p1"), record("p1")], played.now)
     records = [each.record for each in played.take() if isinstance(each, StoreRecord)]
     assert [(each.mutation_id, each.client_id) for each in records] == [("m1", "client-9"), ("m2", "client-9")]
     assert played.sent() == [["p1"]]
@@ -1023,6 +1023,139 @@ def test_write_composed_before_the_load_can_be_cancelled():
     assert played.take() == []
     played.core.hydrate((), played.now)
     assert (played.sent(), played.waiting()) == ([], [])
+
+
+def test_write_made_again_before_the_load_stands_for_its_record():
+    """In its place, with what it holds now, under the name that the server may know it by; its verdict removes it."""
+    played = loading("p2", "m1")
+    played.core.learn_client_id("client-9")
+    left = [record("p1", identity=None), record("p2", identity=None), record("p3", identity=None)]
+    played.core.hydrate(left, played.now)
+    events = played.take()
+    assert (of_kind(events, MutationQueued), of_kind(events, ReplaceRecord)) == ([MutationQueued("p2")], [])
+    assert [each.record.mutation_id for each in of_kind(events, StoreRecord)] == ["m1"]
+    (request,) = played.requests()
+    assert [(each["mutationId"], each["clientId"]) for each in orjson.loads(request.body)["calls"]] == [
+        (name, "client-0") for name in ("p1", "p2", "p3")
+    ]
+    events = played.reply_slots(OK, REJECTED, OK)
+    assert of_kind(events, RemoveRecords) == [RemoveRecords(("p1", "p2", "p3"))]
+    assert [
+        (each.record.mutation_id, each.was_queued, each.had_awaiter) for each in of_kind(events, MutationSettled)
+    ] == [("p1", True, False), ("p2", True, True), ("p3", True, False)]
+
+
+def test_write_made_again_with_other_arguments_has_its_record_replaced():
+    """What is sent is what the disk holds; a version that is no longer understood is no reason to drop it."""
+    played = loading(version="v2")
+    played.mutate("p1", args={"n": 2})
+    played.core.hydrate([record("p1", version="v1", args={"n": 1}, identity=None)], played.now)
+    (replaced,) = of_kind(played.take(), ReplaceRecord)
+    assert replaced.record == record("p1", version="v2", args={"n": 2}, identity=None)
+    assert played.sent() == [["p1"]]
+
+
+def test_write_cancelled_before_the_load_has_its_record_removed():
+    """An earlier process left it, this one made it again and withdrew it."""
+    played = loading("p1")
+    assert played.core.cancel_mutation("p1")
+    assert played.take() == []
+    played.core.hydrate([record("p1"), record("p2")], played.now)
+    assert of_kind(played.take(), RemoveRecords) == [RemoveRecords(("p1",))]
+    assert played.sent() == [["p2"]]
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_write_under_way_when_its_record_is_found_is_not_sent_beside_it(is_lost):
+    """Another process had left it, too; the verdict removes the record, and without one it waits in it."""
+    played = durable()
+    played.open()
+    played.mutate("p1")
+    played.core.expect_records()
+    played.core.hydrate([record("p1", identity=None)], played.now)
+    assert [each.record.client_id for each in of_kind(played.take(), ReplaceRecord)] == ["client-1"]
+    assert (played.sent(), played.waiting()) == ([["p1"]], [])
+    if is_lost:
+        events = played.lose()
+        assert (of_kind(events, StoreRecord), of_kind(events, MutationQueued)) == ([], [MutationQueued("p1")])
+        played.retry()
+    events = played.refuse("CONFLICT")
+    assert of_kind(events, RemoveRecords) == [RemoveRecords(("p1",))]
+    assert verdicts(events) == [("p1", "CONFLICT")]
+
+
+def test_write_settled_while_its_record_was_looked_for_has_it_removed():
+    """Or it would be told rejected, and be carried out afterwards."""
+    played = durable()
+    played.open()
+    played.mutate("p1")
+    played.core.expect_records()
+    played.refuse("CONFLICT")
+    played.core.hydrate([record("p1")], played.now)
+    assert played.take() == [RemoveRecords(("p1",))]
+    assert (played.sent(), played.waiting()) == ([], [])
+
+
+def test_write_settled_before_its_record_was_looked_for_is_sent_again():
+    """Another process may have made it again since, and was told that it waits."""
+    played = durable()
+    played.open()
+    played.mutate("p1")
+    played.refuse("CONFLICT")
+    played.core.expect_records()
+    played.core.hydrate([record("p1")], played.now)
+    assert played.sent() == [["p1"]]
+
+
+def test_write_settled_before_the_storage_could_be_read_has_its_record_removed():
+    """A load that failed has read nothing: the records come when the disk works again."""
+    played = loading()
+    played.core.hydrate((), played.now, is_whole=False)
+    played.mutate("p1")
+    played.refuse("CONFLICT")
+    played.core.hydrate([record("p1"), record("p2")], played.now)
+    assert of_kind(played.take(), RemoveRecords) == [RemoveRecords(("p1",))]
+    assert played.sent() == [["p2"]]
+
+
+def test_writes_settled_while_the_storage_cannot_be_read_are_remembered_up_to_a_bound(monkeypatch):
+    """A disk that never works again takes no more and more memory."""
+    monkeypatch.setattr("lunora_rx.core.writes.MAX_ENDED", 2)
+    played = loading()
+    played.core.hydrate((), played.now, is_whole=False)
+    for name in ("p1", "p2", "p3"):
+        played.mutate(name)
+        played.refuse("CONFLICT")
+    played.core.hydrate([record("p1"), record("p2"), record("p3")], played.now)
+    assert of_kind(played.take(), RemoveRecords) == [RemoveRecords(("p2", "p3"))]
+    assert played.sent() == [["p1"]]
+
+
+def test_write_made_again_after_the_load_takes_the_place_of_what_waits():
+    """Also where nothing may queue: it does already, and would be sent twice."""
+    played = PlayedWrites(is_durable=True)
+    played.core.hydrate([record("p1"), record("p2")], 0.0)
+    played.mutate("p1")
+    assert (played.sent(), played.waiting()) == ([], ["p1", "p2"])
+    played.store("p1")
+    played.open()
+    played.requests()
+    events = played.reply_slots(REJECTED, OK)
+    assert of_kind(events, RemoveRecords) == [RemoveRecords(("p1", "p2"))]
+    assert verdicts(events) == [("p1", "CONFLICT"), ("p2", None)]
+
+
+def test_write_made_again_while_it_is_sent_keeps_the_name_it_is_sent_under():
+    """The server tells retries apart by it, and gives the same answer twice."""
+    played = PlayedWrites(is_durable=True)
+    played.core.hydrate([record("p1", identity=None)], 0.0)
+    played.open()
+    assert played.sent() == [["p1"]]
+    played.mutate("p1")
+    assert verdicts(played.reply()) == [("p1", None)]
+    (request,) = played.requests()
+    assert request.headers["x-lunora-client-id"] == "client-0"
+    assert verdicts(played.reply()) == [("p1", None)]
 
 
 def test_hydration_that_comes_again_goes_ahead_and_skips_what_waits():

@@ -18,10 +18,11 @@ import aiohttp
 import pytest
 
 from tests.devserver.program import posix_only, running
+from tests.faults.table import counted
 
 pytestmark = posix_only
 
-KILLS = int(os.environ.get("LUNORA_RX_KILLS", "6"))
+KILLS = int(os.environ.get("LUNORA_RX_KILLS", "20"))
 WRITERS = 6
 
 SCRIPT = """
@@ -105,7 +106,9 @@ def check(rows: list[list[str]], acknowledged: dict[str, str]) -> None:
     assert {text: row_id for text, row_id in acknowledged.items() if ids.get(row_id) != text} == {}
 
 
-async def test_acknowledged_writes_outlive_kills_and_are_there_once(tmp_path):
+@pytest.mark.fault(35)
+@pytest.mark.timeout(120 + 10 * KILLS)
+async def test_acknowledged_writes_outlive_kills_and_are_there_once(tmp_path, record_property):
     """Kill -9 at random moments of concurrent writes, then a restart on the same port and directory, several times."""
     seed = int(os.environ.get("LUNORA_RX_SEED", "") or random.randrange(2**32))
     print(f"seed {seed}")  # noqa: T201 - pytest shows it when the test fails
@@ -130,12 +133,15 @@ async def test_acknowledged_writes_outlive_kills_and_are_there_once(tmp_path):
         check(rows, acknowledged_by(writers))
     assert {text for _, text in rows} == acknowledged_by(writers).keys()
     assert len(rows) > 2 * WRITERS
+    record_property(counted("embedded server alone: kills"), KILLS)
+    record_property(counted("embedded server alone: acknowledged"), len(acknowledged_by(writers)))
 
 
 def acknowledged_by(writers: list[Writer]) -> dict[str, str]:
     return {text: row_id for writer in writers for text, row_id in writer.acknowledged.items()}
 
 
+@pytest.mark.fault(35)
 @pytest.mark.parametrize("death", ["die:inside", "die:after"])
 async def test_batch_cut_by_a_kill_is_finished_by_its_repetition(tmp_path, death):
     """What was committed before the kill is answered from the record, and what was not is carried out."""

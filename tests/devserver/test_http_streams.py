@@ -135,7 +135,7 @@ async def test_refused_bearer_is_401(routes):
 
 async def test_cookie_from_another_site_is_forbidden(routes):
     """A page of another origin may not read with somebody's cookie."""
-    async with routes.get("/odd", cookie="lunora_session=c", origin="http://evil.example") as reply:
+    async with routes.get("/odd", cookie="lunora_session=c", origin="http://localhost:1") as reply:
         assert (reply.status, (await reply.json())["error"]["code"]) == (403, "FORBIDDEN")
 
 

@@ -210,3 +210,22 @@ def test_result_that_is_not_supported_stays_undeclared():
     def odd(ctx) -> set[int]: ...
 
     assert app.openrpc()["methods"][0]["result"]["schema"] == {"description": "No output declared."}
+
+
+def test_streams_and_shapes_stand_beside_the_methods():
+    """Nobody can call them, and no client is generated from them; whoever looks for them sees their arguments."""
+    app = documented_app()
+    methods = app.openrpc()["methods"]
+
+    @app.stream("numbers:count")
+    def count(ctx, upto: int):
+        """Count."""
+        yield from range(upto)
+
+    app.shape("unread")(lambda ctx: ctx.db.table("messages"))
+    document = app.openrpc()
+    assert document["methods"] == methods
+    (stream,), (shape,) = document["x-lunora-streams"], document["x-lunora-shapes"]
+    assert (stream["name"], stream["x-lunora-function-kind"]) == ("numbers:count", "stream")
+    assert stream["params"][0]["schema"]["required"] == ["upto"]
+    assert (shape["name"], shape["x-lunora-function-kind"]) == ("unread", "shape")

@@ -12,6 +12,7 @@ from lunora_rx.protocol.endpoints import (
     WS_PATH,
     check_origin,
     check_ws_url,
+    place_of,
     redact_url,
     websocket_base,
     websocket_url,
@@ -166,3 +167,8 @@ def test_error_about_a_url_holds_no_credential():
         with pytest.raises(ValueError, match="redacted") as refused:
             check_origin(url)
         assert "canary" not in str(refused.value)
+
+
+def test_place_of_a_url_is_told_without_what_is_secret_in_it():
+    """The host and the path say whom it is about."""
+    assert place_of("wss://ana:secret@h:1/x?shard=room&token=secret#y") == "wss://h:1/x"

@@ -88,6 +88,13 @@ def test_redact_finds_a_secret_however_json_spells_it():
     assert redact(text, ["s3cret", 'a"b']) == '{"plain":"[redacted]","quoted":"[redacted]"}'
 
 
+def test_redact_finds_a_secret_however_a_url_spells_it():
+    """A server's page of errors shows the URL that it was asked for."""
+    assert (
+        redact("GET /_lunora/ws?shard=a%2Fb&token=a%2Fb%2B", ["a/b+"]) == "GET /_lunora/ws?shard=a%2Fb&token=[redacted]"
+    )
+
+
 def test_redact_frame_leaves_a_context_out():
     """What the application says of itself may be anything; frames of other types stay as they are."""
     text = '{"type":"connect","id":"connect","context":{"key":"s3cret"},"clientId":"c"}'
@@ -122,6 +129,7 @@ def test_redact_session_keeps_the_id_alone(body, kept):
         (b'{"t":1,"kind":7}', "unknown kind 7"),
         (b'{"t":1,"kind":"received","text":7}', "'text' is not a string"),
         (b'{"t":1,"kind":"received","code":"x"}', "'code' is not an integer"),
+        (b'{"t":1,"kind":"received","text":"\\ud800"}', "'text' holds a lone surrogate"),
     ],
 )
 def test_line_that_is_no_entry_says_what_is_wrong(line, said):

@@ -71,6 +71,7 @@ def test_session_reply_401_is_nobody_for_a_cookie_session_only():
         (b'{"user": {"id": null, "name": "canary"}}', "has a user whose id is no string but NoneType"),
         (b'{"user": {"id": 7}}', "has a user whose id is no string but int"),
         (b'{"user": {"id": ""}}', "has a user whose id is empty"),
+        (b'{"user": {"id": "\\ud800"}}', "has a user whose id holds a lone surrogate"),
     ],
 )
 def test_session_reply_that_cannot_be_read_raises(body, reason):

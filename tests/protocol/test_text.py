@@ -7,6 +7,7 @@ import dataclasses
 import datetime as dt
 import json
 import math
+import sys
 import uuid
 from typing import Any
 
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 
 from lunora_rx.errors import CodecError
 from lunora_rx.protocol import text as text_module
-from lunora_rx.protocol.text import dumps, loads, may_hold_tag, parse, serialize
+from lunora_rx.protocol.text import dumps, loads, may_hold_tag, parse, serialize, spell
 from lunora_rx.protocol.values import UNDEFINED, WireBigInt, WireDate, WireUrl
 from lunora_rx.protocol.wire import TAG
 
@@ -107,7 +108,7 @@ def test_text_with_a_tag_is_walked_whole() -> None:
         ("-1" + "0" * 5000, -math.inf),
         ("[1e400,-1e400]", [math.inf, -math.inf]),
         ("[1e400,9007199254740993]", [math.inf, 9007199254740993]),
-        ("[1e400,99999999999999999999]", [math.inf, 99999999999999999999]),
+        ("[1e400,99999999999999999999]", [math.inf, 1e20]),
         ("[1e400,999999999999999999999]", [math.inf, 1e21]),
     ],
 )
@@ -249,3 +250,51 @@ def test_uuid_given_as_a_value_is_refused_by_dumps() -> None:
 def test_tag_searched_in_bytes_and_text_is_one_tag() -> None:
     """Both searches look for the same thing."""
     assert text_module._TAG_BYTES.decode() == TAG
+
+
+@pytest.fixture
+def deep_stack():
+    """As deep as Python 3.12 and later let the tolerant parser go."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(20_000)
+    yield
+    sys.setrecursionlimit(before)
+
+
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
+def test_tolerant_parser_goes_as_deep_as_the_fast_one(deep_stack, opening, closing):
+    """And no deeper, in every version of Python; brackets within a string are no levels."""
+
+    def nested(levels, inside):
+        return f"[{inside},{opening * (levels - 1)}{closing * (levels - 1)}]".replace(":}", ":0}")
+
+    for inside in ("0", '"\\ud800"', '"\\ud800[[["'):
+        assert parse(nested(1024, inside))
+        with pytest.raises(CodecError, match="nested too deeply"):
+            parse(nested(1025, inside))
+
+
+@pytest.mark.parametrize("literal", ["99999999999999999999", "-9223372036854775809", "18446744073709551616", "9" * 400])
+def test_tolerant_parser_reads_integers_as_the_fast_one_does(literal):
+    """A lone surrogate beside it makes no number an int that cannot be written again."""
+    [number, _] = parse(f'[{literal},"\\ud800"]')
+    assert type(number) is float
+    assert number == float(literal)
+    assert parse('[18446744073709551615,"\\ud800"]')[0] == 2**64 - 1
+
+
+@pytest.mark.parametrize(
+    "text", ['["\\ud800",{"\\udfff":[]}]', "[" * 1000 + "]" * 1000, '{"a":' * 900 + "1.5" + "}" * 900]
+)
+def test_spell_repeats_what_serialize_refuses(text):
+    """Lone surrogates are escaped, and no depth is too deep."""
+    tree = parse(text)
+    with pytest.raises(CodecError):
+        serialize(tree)
+    assert spell(tree) == text
+
+
+def test_spell_refuses_what_is_no_json():
+    """It repeats what was received, and encodes nothing."""
+    with pytest.raises(TypeError):
+        spell([UNDEFINED])

@@ -540,6 +540,15 @@ def test_rows_at_the_depth_limit_are_refused_at_the_first_field(rows: int, leaf:
     assert caught.value.path == "value" + "[0]" * 64 + ".a"
 
 
+@pytest.mark.parametrize("rows", [3, 40])
+def test_arrays_in_rows_at_the_depth_limit_are_refused_at_their_first_item(rows: int) -> None:
+    """A column of arrays that hold nothing to decode obeys the same limit."""
+    tree = nested(62, lambda inner: [inner], [{"a": [0]} for _ in range(rows)])
+    with pytest.raises(CodecError, match="64 levels") as caught:
+        decode_parsed(tree)
+    assert caught.value.path == "value" + "[0]" * 63 + ".a[0]"
+
+
 # --- ownership ---
 
 
@@ -596,6 +605,7 @@ def test_encode_for_key_accepts_a_lone_surrogate_and_nothing_else_more() -> None
 CELLS = [
     *[1, 1.5, None, "a", True, 2**53, {}, {"x": tagged("bigint", "5")}, [], [1, 2, 3], [TAG], tagged("nan")],
     *[tagged("bigint", text) for text in ("5", "-5", "007", "-0", NINES)],
+    *[["a", "b"], ["a", TAG], [2**60], [[1]], [{"x": tagged("nan")}]],
     *[["x", "bigint", "5"], tagged("future", "5"), [TAG, 1, 2], tagged("date", 0), tagged("set", [1, 1])],
 ]
 

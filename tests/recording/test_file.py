@@ -9,6 +9,7 @@ import pytest
 
 from lunora_rx import CodecError, replay
 from lunora_rx.protocol.recording import Entry, Header, Kind, encode_entry, encode_header
+from lunora_rx.recording import file as file_module
 from lunora_rx.recording.file import RecordingFile
 
 ENTRIES = [Entry(1.5, Kind.OPENED, "room"), Entry(2.0, Kind.RECEIVED, "room", '{"type":"ack"}'), Entry(9.0, Kind.END)]
@@ -50,6 +51,8 @@ def test_compressed_file_that_was_cut_off_gives_what_is_whole(tmp_path):
         (b"[]\n", "not a JSON object"),
         (b'{"kind":"opened"}\n', "'t' is not a number"),
         (b'{"t":1,"kind":"unheard"}\n', "unknown kind 'unheard'"),
+        (b'{"t":1,"kind":' + b"[" * 1000 + b"]" * 1000 + b"}\n", "unknown kind list"),
+        (b'{"t":1,"kind":"opened","shard":"\\ud800"}\n', "'shard' holds a lone surrogate"),
         (b'{"t":1,"kind":"opened","shard":5}\n', "'shard' is not a string"),
         (b'{"t":1,"kind":"lost","code":"5"}\n', "'code' is not an integer"),
     ],
@@ -92,3 +95,42 @@ def test_huge_file_is_read_line_by_line(tmp_path):
     tracemalloc.stop()
     assert client.playback.steps == 1_001
     assert peak < 2_000_000
+
+
+def test_line_without_an_end_is_refused_before_it_takes_all_memory(tmp_path, monkeypatch):
+    """A compressed file of a megabyte may hold a line of many gigabytes."""
+    path = written(tmp_path / "s.jsonl.gz", ending=b'{"t":10,"kind":"received","text":"' + b"a" * 5_000 + b'"}\n')
+    monkeypatch.setattr(file_module, "LINE_LIMIT", 1_000)
+    with pytest.raises(CodecError, match="line 5: is longer than 1000 bytes"):
+        list(RecordingFile(path).entries())
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        (Kind.SENT, '{"type":"later","id":"sub_1","query":{"functionPath":"a:b"}}'),
+        (Kind.SENT, '{"id":"sub_1","query":{"functionPath":"a:b"}}'),
+        (Kind.SENT, '{"type":"subscribe","id":"sub_1","query":{"functionPath":"a:b","args":{"x":"\\ud800"}}}'),
+        (Kind.RECEIVED, '{"type":["data"],"id":"sub_1"}'),
+        (Kind.RECEIVED, '{"id":"sub_1","data":1}'),
+        (Kind.RECEIVED, '{"type":"error","id":"sub_1","message":' + "[" * 990 + "]" * 990 + "}"),
+    ],
+)
+async def test_frame_of_any_form_is_recorded_and_replayed(tmp_path, kind, text):
+    """A recording holds what was sent, be it of a later version or nonsense."""
+    subscribe = '{"type":"subscribe","id":"sub_1","query":{"functionPath":"a:b","args":{}}}'
+    path = written(
+        tmp_path / "s.jsonl",
+        ending=b"".join(map(encode_entry, [Entry(10.0, Kind.SENT, "", subscribe), Entry(11.0, kind, "", text)])),
+    )
+    async with replay(path, speed=None) as client:
+        assert all("a:b" in str(each) for each in client.contents.queries.values())
+        client.live("a:b").subscribe(lambda value: None, lambda error: None)
+        await client.playback.run()
+
+
+def test_header_whose_fields_are_no_text_is_read_without_them(tmp_path):
+    """They are shown, and nothing depends on them."""
+    deep = b"[" * 1000 + b"]" * 1000
+    path = written(tmp_path / "s.jsonl", header=b'{"lunora_rx_recording":1,"started_at":' + deep + b',"url":5}\n')
+    assert RecordingFile(path).header == Header("", "")

@@ -250,3 +250,38 @@ async def test_playback_tells_whole_milliseconds_that_hold_all_that_was_played(t
         assert client.playback.duration == 1.001
         await client.playback.seek(client.playback.duration)
         assert (told.values, client.playback.position, client.playback.is_over) == ([[1]], 1.001, True)
+
+
+async def test_answer_too_deep_to_be_told_again_fails_its_own_call(tmp_path):
+    """Alone or in a batch; the other calls of that batch have their answers."""
+    deep = f'{{"result":{"[" * 400}{"]" * 400}}}'
+    slots = f'{{"results":[{{"id":0,"body":{deep}}},{{"id":1,"body":{{"result":5}}}}]}}'
+    calls = BATCH.replace("a:add", "a:deep")
+    entries = [
+        *ENTRIES[:5],
+        Entry(1500, Kind.REQUEST, text=CALL, request=1, path="POST /_lunora/rpc"),
+        Entry(1600, Kind.REPLY, text=deep, code=200, request=1),
+        Entry(3950, Kind.REQUEST, text=calls, request=3, path="POST /_lunora/rpc-batch"),
+        Entry(3960, Kind.REPLY, text=slots, code=200, request=3),
+        Entry(5000, Kind.END),
+    ]
+    path = tmp_path / "deep.jsonl"
+    path.write_bytes(encode_header(Header()) + b"".join(map(encode_entry, entries)))
+    async with replay(path, speed=inf) as client:
+        alone, recorded, fine = await client.batch([("a:add", {"n": 1}), ("a:deep", {"n": 2}), ("a:no", {})])
+    assert fine.value == 5
+    assert all("cannot be told again" in each.error.message for each in (alone, recorded))
+
+
+@pytest.mark.parametrize("kind", ["subscribe", "shape_subscribe", "stream"])
+@pytest.mark.parametrize("args", ['["\\ud800"]', f"{'[' * 500}{']' * 500}"])
+async def test_frame_that_no_client_can_have_sent_asks_for_nothing(tmp_path, kind, args):
+    """The rest of the recording is played."""
+    asked = f'{{"name":"a:x","functionPath":"a:x","args":{args}}}'
+    odd = f'{{"type":"{kind}","id":"x","shape":{asked},"query":{asked}}}'
+    path = tmp_path / "odd.jsonl"
+    entries = [*ENTRIES[:2], Entry(10.5, Kind.SENT, text=odd), *ENTRIES[2:]]
+    path.write_bytes(encode_header(Header()) + b"".join(map(encode_entry, entries)))
+    async with replay(path, speed=inf) as client:
+        told = watch(client)
+        await until(lambda: [1, 2, 3] in told.values)

@@ -15,6 +15,7 @@ from lunora_rx.errors import ClientClosedError, StreamError
 from lunora_rx.protocol.http_stream import ChunkReader, build_stream_path, stream_headers
 from lunora_rx.protocol.sse import Chunk, StreamEnd
 from lunora_rx.rx.http_stream import HttpStreams
+from lunora_rx.rx.stream import MAX_BUFFER_SIZE
 from lunora_rx.transport.aiohttp_transport import AiohttpTransport
 from tests.support import PATIENCE, Recorder, turn, until
 
@@ -32,10 +33,10 @@ class PlayedRequest:
         """Count that nobody wants it any more."""
         self.was_given_up += 1
 
-    def chunks(self, *values):
+    def chunks(self, *values, size=0):
         """Tell several values."""
         for value in values:
-            self.tell(Chunk(value))
+            self.tell(Chunk(value, size))
 
 
 class PlayedRequests:
@@ -214,6 +215,19 @@ async def test_aiter_that_is_too_slow_fails(streams, requests):
     with pytest.raises(StreamError) as caught:
         await first
     assert caught.value.code == "STREAM_BACKPRESSURE"
+
+
+async def test_aiter_that_is_too_many_bytes_behind_fails(streams, requests):
+    """Few events may be large."""
+    values = streams.stream("/s", {}).aiter()
+    first = asyncio.create_task(anext(values))
+    await turn()
+    requests.made[0].chunks(1, 2, size=MAX_BUFFER_SIZE // 2)
+    assert await first == 1
+    requests.made[0].chunks(3, 4, size=MAX_BUFFER_SIZE // 2)
+    assert requests.made[0].was_given_up == 1
+    with pytest.raises(StreamError, match="characters behind"):
+        await anext(values)
 
 
 @pytest.mark.parametrize("max_buffer", [0, -1])

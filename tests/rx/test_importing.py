@@ -17,13 +17,13 @@ NOBODY = TransportError("nobody there", transient=True)
 FIVE = [{"n": number} for number in range(5)]
 
 
-def import_rows(client, rows, *, import_id="i", chunk_size=2, **options):
+def import_rows(client, rows, *, function="rows:add", import_id="i", chunk_size=2, **options):
     """Import rows through a client."""
     client._driver.enter("import_rows()")
     started = Import(
         import_id,
         rows,
-        lambda args, mutation_id: client.mutation("rows:add", args, mutation_id=mutation_id),
+        lambda args, mutation_id: client.mutation(function, args, mutation_id=mutation_id),
         client._report,
         spawn=client._driver._spawn,
         chunk_size=chunk_size,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 from reactivex.observer import AutoDetachObserver
@@ -203,3 +205,76 @@ def test_debug_report_has_all_inspected_and_attached_on_the_right_thread_only():
     observers.attach(observer(list.clear))
     observers.next([1])
     assert ([type(error) for error in reported], checked) == ([RuntimeError], ["subscribe()"])
+
+
+@pytest.mark.parametrize(("debug", "times"), [(False, [0.0, 1.6]), (True, [0.0, 0.1, 1.0, 2.5])])
+def test_observer_that_blocks_is_named_in_a_warning(monkeypatch, caplog, debug, times):
+    """Whoever was told then is, a few of many; in debug mode the one that took too long, and none beside it."""
+    ticks = iter(times)
+    monkeypatch.setattr("lunora_rx.rx.observers.monotonic", lambda: next(ticks))
+
+    def quick(value):
+        """Return at once."""
+
+    def dawdle(value):
+        """Seem to take long."""
+
+    observers = Observers(DebugReport(pytest.fail, lambda what: None) if debug else pytest.fail)
+    for callback in (quick, dawdle) if debug else (quick, dawdle, quick, quick, quick):
+        observers.attach(AutoDetachObserver(callback))
+    observers.next(1)
+    (record,) = caplog.records
+    assert "stood still for 1." in record.getMessage()
+    assert "dawdle" in record.getMessage()
+    assert ("quick" not in record.getMessage()) if debug else record.getMessage().endswith("or 2 more")
+
+
+class Sink:
+    """What somebody observes with, which holds what no log may show, and cannot always be shown."""
+
+    def __repr__(self):
+        raise RuntimeError("canary-5f0e")
+
+    def show(self, value):
+        """Look at a value."""
+
+    def __call__(self, value):
+        """Look at a value."""
+
+
+@pytest.mark.parametrize(
+    ("callback", "name"),
+    [
+        (Sink().show, "Sink.show"),
+        (partial(partial(print, "canary-5f0e"), "canary-5f0e"), "builtins.print"),
+        (Sink(), "Sink"),
+        (lambda value: None, "<lambda>"),
+    ],
+)
+@pytest.mark.parametrize("debug", [False, True])
+def test_observer_is_named_without_asking_it(monkeypatch, caplog, debug, callback, name):
+    """A ``repr`` may hold a token, or raise: then the value would be lost to all."""
+    ticks = itertools.count()
+    monkeypatch.setattr("lunora_rx.rx.observers.monotonic", lambda: float(next(ticks)))
+    reported, got = [], []
+    observers = Observers(DebugReport(reported.append, lambda what: None) if debug else reported.append)
+    observers.attach(AutoDetachObserver(callback))
+    observers.attach(AutoDetachObserver(got.append))
+    observers.next(1)
+    assert (got, reported) == ([1], [])
+    assert caplog.records[0].getMessage().partition(",")[0].endswith(name)
+    assert "canary" not in caplog.text
+
+
+def test_observer_that_changes_a_value_is_named_without_asking_it():
+    """What is reported may be logged, too."""
+
+    class Changer(Sink):
+        def show(self, value):
+            value.clear()
+
+    reported = []
+    observers = Observers(DebugReport(reported.append, lambda what: None))
+    observers.attach(AutoDetachObserver(Changer().show))
+    observers.next([1])
+    assert "Changer.show changed a value" in str(reported[0])

@@ -13,7 +13,7 @@ from reactivex import operators as ops
 from lunora_rx.core.stream_events import StreamChunk, StreamEnded, StreamEvent, StreamFailed
 from lunora_rx.core.streams import Streams
 from lunora_rx.errors import ClientClosedError, ServerError, StreamError
-from lunora_rx.rx.stream import MAX_BUFFER, Procedure, Runs, Stream
+from lunora_rx.rx.stream import MAX_BUFFER, MAX_BUFFER_SIZE, Procedure, Runs, Stream
 from tests.core.play import parsed
 from tests.support import Recorder, turn, until
 
@@ -36,11 +36,12 @@ class PlayedRuns:
         self.cancels = []
         self.reported = []
         self.is_closed = False
+        self.frame_size = 10
         self.runs = Runs(self, self.reported.append)
         self._loop = None
         self._count = 0
         self._events: list[StreamEvent] = []
-        self._streams = Streams("", self._new_id, self._events.append, self._send)
+        self._streams = Streams("", self._new_id, self._events.append, self._send, lambda: self.frame_size)
 
     def stream(self, procedure=ANSWER, **options):
         """Return the stream of a procedure."""
@@ -293,6 +294,42 @@ async def test_aiter_too_far_behind_cancels_its_run_at_once(played, made_with, a
     with pytest.raises(StreamError) as caught:
         await iterator.__anext__()
     assert (caught.value.code, len(played.runs)) == ("STREAM_BACKPRESSURE", 0)
+
+
+async def test_aiter_too_many_characters_behind_cancels_its_run_at_once(played):
+    """However few chunks there are: what waits is bounded by the size of its frames; what was taken counts no more."""
+    played.frame_size = MAX_BUFFER_SIZE // 2
+    iterator, first = await iterating(played.stream())
+    played.give(0)
+    assert await first == 0
+    played.give(1, 2)
+    assert await anext(iterator) == 1
+    played.give(3)
+    assert played.sent == [("stream", 1)]
+    played.give(4)
+    assert played.sent == [("stream", 1), ("unsubscribe", 1)]
+    with pytest.raises(StreamError, match="67108864 characters behind") as caught:
+        await anext(iterator)
+    assert (caught.value.code, len(played.runs)) == ("STREAM_BACKPRESSURE", 0)
+
+
+async def test_aiter_that_waits_is_told_that_it_is_too_many_characters_behind(played):
+    """It may not have come to take even the first."""
+    played.frame_size = MAX_BUFFER_SIZE
+    _, first = await iterating(played.stream())
+    played.give(0, 1)
+    with pytest.raises(StreamError, match="characters behind"):
+        await first
+
+
+async def test_aiter_takes_one_chunk_of_any_size(played):
+    """The limit of a frame may be set higher than what may wait."""
+    played.frame_size = 4 * MAX_BUFFER_SIZE
+    iterator, first = await iterating(played.stream())
+    played.give(0)
+    assert await first == 0
+    played.give(1)
+    assert await anext(iterator) == 1
 
 
 async def test_aiter_holds_1024_chunks_by_default(played):

@@ -6,15 +6,18 @@ import os
 import pickle
 import shutil
 import sqlite3
+from itertools import zip_longest
 from pathlib import Path
 
 import pytest
 
 from lunora_rx.errors import StorageError
 from lunora_rx.storage.bytes_disk import UNREADABLE, ByteCache
+from lunora_rx.storage.disk_reads import DiskCache, SharedReads
 from lunora_rx.storage.disk_store import DiskQueue
 from lunora_rx.storage.inspection import KEYS_A_COMMIT
 from lunora_rx.storage.rows import seal
+from lunora_rx.testing import a_cached_read
 from tests.storage.disk import Reports, damaged, database, execute, filled, ids, opened, record
 
 _INSERT = "INSERT INTO Cache(key, raw, store_time, access_time, mode, filename, value) VALUES (?, ?, 0, 0, ?, ?, ?)"
@@ -105,30 +108,99 @@ def test_deleted_log_is_noticed_and_the_rest_carried_over(tmp_path):
     assert len(damaged(copy)) == 1
 
 
-def test_every_cut_of_the_log_leaves_a_prefix(tmp_path):
-    """As after a power loss: what is left is what was stored first, whole and in order."""
-    source = tmp_path / "source"
-    names = [f"m{number}" for number in range(12)]
-    with opened(source) as queue:
-        for name in names:
-            queue.append(record(name))
-        shutil.copytree(source, tmp_path / "whole")
-    log = database(tmp_path / "whole").with_name("cache.db-wal").read_bytes()
-    page = 4096 + 24
-    lengths = []
-    for frame in range(0, (len(log) - 32) // page + 1, 3):
-        for cut in (-3, 0, 5):
-            copy = tmp_path / f"cut-{frame}-{cut}"
-            shutil.copytree(tmp_path / "whole", copy)
-            os.truncate(database(copy).with_name("cache.db-wal"), max(0, 32 + frame * page + cut))
-            with opened(copy, Reports()) as queue:
-                left = ids(queue)
-            assert left == names[: len(left)]
-            lengths.append(len(left))
-            shutil.rmtree(copy)
-    assert sorted(set(lengths))[-1] > 5
+@pytest.mark.fault(37)
+@pytest.mark.parametrize("is_marked", [True, False], ids=["mark kept", "mark lost"])
+def test_every_cut_of_the_log_leaves_a_prefix(tmp_path, is_marked):
+    """As after a power loss: of each lane what was stored and removed first, whole and in order.
+
+    The mark, which is never synchronised, may be older or newer than that: only with a newer one is a loss noticed.
+    """
+    whole = tmp_path / "whole"
+    stories = filled_together(tmp_path / "source", whole)
+    logs = sorted(whole.glob("lanes/*/queue/*/cache.db-wal"))
+    reached: list[list[int]] = [[], []]
+    for cuts in zip_longest(*(cuts_of(log) for log in logs)):
+        copy = tmp_path / "copy"
+        shutil.copytree(whole, copy)
+        for log, cut in zip(logs, cuts, strict=True):
+            if cut is not None:
+                os.truncate(copy / log.relative_to(whole), cut)
+        if not is_marked:
+            for mark in copy.glob("lanes/*/queue/*/mark"):
+                mark.unlink()
+        with opened(copy, reports := Reports()) as queue:
+            left = ids(queue)
+        assert left == sorted(left), "the older lane goes first"
+        places = [
+            story.index([each for each in left if each[0] == name]) for name, story in zip("ab", stories, strict=True)
+        ]
+        for place, so_far in zip(places, reached, strict=True):
+            so_far.append(place)
+        is_behind = any(place < len(story) - 1 for place, story in zip(places, stories, strict=True))
+        if is_marked or all(places):
+            assert bool(reports) is (is_marked and is_behind), reports.text
+        shutil.rmtree(copy)
+    for so_far, story in zip(reached, stories, strict=True):
+        assert so_far == sorted(so_far)
+        assert {*so_far} == {*range(len(story))}, "each commit was the last one once"
 
 
+def filled_together(source: Path, copy: Path) -> list[list[list[str]]]:
+    """Let two processes queue and remove at once, copy what is there; return what each lane held after each commit."""
+    stories: list[list[list[str]]] = [[[]], [[]]]
+    with opened(source) as first, opened(source) as second:
+        for number in range(6):
+            for name, queue, story in zip("ab", (first, second), stories, strict=True):
+                queue.append(record(f"{name}{number}"))
+                story.append(ids(queue))
+                if number % 2:
+                    queue.remove([ids(queue)[number // 2]])
+                    story.append(ids(queue))
+        shutil.copytree(source, copy)
+    return stories
+
+
+def cuts_of(log: Path) -> list[int]:
+    """Return where to cut a log, the shortest first: between its frames, and within each."""
+    frame, size = 4096 + 24, log.stat().st_size
+    between = range(32, size + 1, frame)
+    return sorted({0, *between, *(cut + 5 for cut in between[:-1]), *(cut - 3 for cut in between)})
+
+
+@pytest.mark.fault(37)
+def test_every_cut_of_the_log_of_the_read_cache_leaves_a_prefix(tmp_path):
+    """It is not synchronised with each commit: the latest values may be lost, and nothing of the others is torn."""
+    source, whole, story = tmp_path / "source", tmp_path / "whole", [{}]
+    reads = SharedReads(source, report=Reports())
+    cache = DiskCache(reads)
+    for number in range(8):
+        cache.put([a_cached_read(f"q{number % 3}", stored_at=float(number))])
+        story.append(held_by(cache))
+        if number % 3 == 2:
+            cache.remove([f"q{number % 2}"])
+            story.append(held_by(cache))
+    shutil.copytree(source, whole)
+    cache.close()
+    reached = []
+    for cut in cuts_of(whole / "reads" / "1" / "cache.db-wal"):
+        copy = tmp_path / "copy"
+        shutil.copytree(whole, copy)
+        os.truncate(copy / "reads" / "1" / "cache.db-wal", cut)
+        left = DiskCache(SharedReads(copy, report=(reports := Reports())))
+        reached.append(story.index(held_by(left)))
+        left.close()
+        assert reached[-1] == 0 or not reports, reports.text
+        shutil.rmtree(copy)
+    assert reached == sorted(reached)
+    assert {*reached} == {*range(len(story))}
+
+
+def held_by(cache: DiskCache) -> dict[str, float]:
+    """What a cache holds, by the time it was stored."""
+    return {entry.key: entry.stored_at for entry in cache.load()}
+
+
+@pytest.mark.fault(41)
 @pytest.mark.parametrize("what", ["value", "key"])
 def test_planted_pickle_runs_no_code(tmp_path, what):
     """A pickled row is reported as damage, and never loaded."""
@@ -144,6 +216,7 @@ def test_planted_pickle_runs_no_code(tmp_path, what):
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.fault(41)
 def test_planted_path_reads_no_file(tmp_path):
     """A row that names a file is reported as damage, and the file neither read nor deleted."""
     secret = tmp_path / "secret"
@@ -156,6 +229,20 @@ def test_planted_path_reads_no_file(tmp_path):
     assert "names a file" in reports.text
     assert "canary" not in reports.text
     assert secret.read_text() == "canary"
+
+
+@pytest.mark.fault(40)
+def test_row_whose_file_is_missing_costs_that_row(tmp_path):
+    """Diskcache keeps large values in files of their own; here a row that names one is damage, there or not."""
+    path = filled(tmp_path, "m1", "m2")
+    execute(path, _INSERT, FIRST_KEY + 77, 1, 2, "00/11/missing.val", None)
+    with opened(tmp_path, reports := Reports()) as queue:
+        assert ids(queue) == ["m1", "m2"]
+        queue.append(record("m3"))
+    assert "names a file" in reports.text
+    assert len(damaged(tmp_path)) == 1
+    with opened(tmp_path) as queue:
+        assert ids(queue) == ["m1", "m2", "m3"]
 
 
 @pytest.mark.parametrize("setting", ["close", "disk_planted", "sqlite_user_version"])
@@ -213,6 +300,7 @@ def test_row_damaged_while_open_is_skipped_and_reported(tmp_path):
     assert "is not one of this library" in reports.text
 
 
+@pytest.mark.fault(36)
 def test_killed_while_replacing_finishes_at_the_next_opening(tmp_path):
     """Two versions side by side: the newer holds everything, the older one was about to be moved away."""
     path = filled(tmp_path, "m1", "m2")

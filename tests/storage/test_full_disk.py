@@ -25,6 +25,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         yield place
 
 
+@pytest.mark.fault(38, 51)
 def test_full_disk_keeps_writes_and_verdicts_in_memory_until_there_is_space(small_disk):
     """Each refused write is reported; with space, the disk holds what memory holds, in order."""
     queue = RecoveringQueue(DiskQueue(small_disk / "store", report=Reports()), retry_interval=0)

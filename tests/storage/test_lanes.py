@@ -13,10 +13,12 @@ from pathlib import Path
 import pytest
 
 from lunora_rx.errors import StorageError
-from lunora_rx.storage import locks
+from lunora_rx.storage import locks, open_directory
 from lunora_rx.storage.disk_store import DiskQueue
 from lunora_rx.storage.locks import FileLock
 from tests.storage.disk import Reports, filled, ids, needs_fork, opened, record
+
+needs_proc = pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="nothing tells which file is meant")
 
 _WRITER = """
 import sys
@@ -132,6 +134,7 @@ def test_lane_is_adopted_by_looking_again(tmp_path, writers):
         assert queue.load() == [record("a1", identity="subj:grace"), record("b1")]
 
 
+@pytest.mark.fault(50)
 def test_adopter_that_dies_leaves_everything_for_the_next(tmp_path, writers):
     """No record moves when a lane is adopted, so none is lost or doubled."""
     first, second = start(writers, tmp_path, "a1", "a2"), start(writers, tmp_path, "b1")
@@ -154,6 +157,7 @@ def test_record_in_two_lanes_is_one_record(tmp_path):
         assert ids(queue) == ["b1"]
 
 
+@pytest.mark.fault(50)
 def test_racing_adopters_share_the_lanes_without_doubles(tmp_path, writers):
     """Every record is given to exactly one of eight clients that open at once."""
     names = [f"m{number}" for number in range(6)]
@@ -289,6 +293,19 @@ def test_forked_child_gets_a_clear_error_and_harms_nothing(tmp_path):
         os.waitpid(child, 0)
 
 
+@needs_fork
+def test_lock_that_is_released_is_free_though_a_child_has_a_copy(tmp_path):
+    """A child that was just forked may not have come to closing its own."""
+    lock, other = FileLock(tmp_path / "lock"), FileLock(tmp_path / "lock")
+    lock.wait(0)
+    copy = os.dup(lock._file)  # as a child has it
+    lock.release()
+    assert other.acquire()
+    os.close(copy)
+    assert other.is_held
+    other.release()
+
+
 def in_child(call) -> str:
     """Call something in a forked child and return what it raised."""
     read, write = os.pipe()
@@ -337,6 +354,76 @@ def test_lock_on_a_file_that_lost_its_name_is_no_lock(tmp_path, monkeypatch):
     lock.release()
 
 
+@pytest.fixture
+def synchronised(monkeypatch) -> list[Path]:
+    """The paths that were synchronised, but for what SQLite does by itself."""
+    paths: list[Path] = []
+
+    def fsync(file: int, original=os.fsync) -> None:
+        paths.append(Path(f"/proc/self/fd/{file}").readlink())
+        original(file)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    return paths
+
+
+@pytest.mark.fault(37)
+@needs_proc
+def test_every_name_that_leads_to_a_write_is_synchronised(tmp_path, synchronised):
+    """From the directory that was there down to the database; what goes on with it costs no more."""
+    directory = tmp_path / "app" / "state" / "storage"
+    below = ["app", "state", "storage", "lanes", "00000001", "queue", "1"]
+    with opened(directory) as queue:
+        queue.append(record("m1"))
+        chain = [tmp_path.joinpath(*below[:depth]) for depth in range(len(below) + 1)]
+        assert [path for path in chain if path not in synchronised] == []
+        synchronised.clear()
+        queue.append(record("m2"))
+        queue.remove(["m1"])
+        assert synchronised == []
+
+
+@needs_proc
+def test_names_made_by_a_process_that_was_killed_at_once_are_synchronised(tmp_path, synchronised):
+    """Its lane is gone on with, and nobody knows whether it came as far as that."""
+    (tmp_path / "lanes" / "00000001").mkdir(parents=True)
+    with opened(tmp_path) as queue:
+        queue.append(record("m1"))
+    assert lanes(tmp_path) == ["00000001"]
+    assert {tmp_path, tmp_path / "lanes"} <= {*synchronised}
+
+
+@needs_proc
+@pytest.mark.parametrize("part", ["client_id", "cache"])
+def test_names_that_lead_to_what_else_is_kept_are_synchronised(tmp_path, synchronised, part):
+    """Whoever is first makes the directory for all."""
+    directory = tmp_path / "app" / "storage"
+    storage = open_directory(directory)
+    if part == "client_id":
+        assert storage.keep_client_id is not None
+        storage.keep_client_id(lambda: "client-1")
+    else:
+        assert storage.cache is not None
+        storage.cache.load()
+    storage.close()
+    assert {tmp_path, tmp_path / "app", directory} <= {*synchronised}
+
+
+def test_directory_that_may_be_written_and_not_read_is_no_obstacle(tmp_path, monkeypatch):
+    """What cannot be opened cannot be synchronised; root could open it."""
+
+    def open_file(path: Path, *options: int, original=os.open, **more: int) -> int:
+        if path == tmp_path:
+            raise PermissionError(13, "Permission denied")
+        return original(path, *options, **more)
+
+    monkeypatch.setattr(os, "open", open_file)
+    with opened(tmp_path / "storage") as queue:
+        queue.append(record("m1"))
+        assert ids(queue) == ["m1"]
+
+
+@pytest.mark.fault(37)
 def test_commit_is_synchronised(tmp_path):
     """A write that is reported as stored survives a power loss; a database that is opened again, too."""
     filled(tmp_path, "m1")

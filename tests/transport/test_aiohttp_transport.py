@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gzip
 import traceback
+from collections import deque
 
 import aiohttp
 import pytest
@@ -13,7 +14,7 @@ from aiohttp import web
 
 from lunora_rx.errors import LunoraError, ProtocolError, RequestTimeout, TransportError
 from lunora_rx.transport import aiohttp_transport
-from lunora_rx.transport.aiohttp_transport import AiohttpTransport
+from lunora_rx.transport.aiohttp_transport import AiohttpSocket, AiohttpTransport
 from tests.support import PATIENCE, until
 
 CANARY = "canary-4711"
@@ -74,6 +75,7 @@ async def free_port():
     return port
 
 
+@pytest.mark.fault(24)
 async def test_frame_above_the_limit_closes_with_1009_towards_the_peer():
     """A frame that is too large is refused, and both sides know why."""
     code = asyncio.get_running_loop().create_future()
@@ -93,6 +95,7 @@ async def test_frame_above_the_limit_closes_with_1009_towards_the_peer():
         assert await code == 1009
 
 
+@pytest.mark.fault(24)
 async def test_frame_above_the_limit_of_the_peer_ends_with_1009():
     """A peer that refuses our frame says so by its code."""
     async with serving(ws=websocket) as place, transporting() as transport:
@@ -100,6 +103,68 @@ async def test_frame_above_the_limit_of_the_peer_ends_with_1009():
         await socket.send("x" * 2000)
         assert await socket.receive() is None
         assert socket.close_code == 1009
+
+
+async def bursts(request):
+    """Send three texts at once, a binary frame, one more text, and close."""
+    socket = web.WebSocketResponse()
+    await socket.prepare(request)
+    for text in ("1", "2", "3"):
+        await socket.send_str(text)
+    await socket.send_bytes(b"4")
+    await socket.send_str("5")
+    await socket.close()
+    return socket
+
+
+async def everything(socket, limit):
+    """Read to the end, once all has arrived."""
+    found = [await socket.receive_many(limit)]
+    await asyncio.sleep(0.1)
+    while found[-1] is not None:
+        found.append(await socket.receive_many(limit))
+    return [[text if type(text) is str else text.decode() for text in each] for each in found[:-1]]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 10])
+async def test_frames_that_are_there_already_are_received_together(limit):
+    """As many as are wanted, in order; what is no text comes alone."""
+    async with serving(ws=bursts) as place, transporting() as transport:
+        socket = await transport.connect(f"ws://{place}/ws", {})
+        found = await everything(socket, limit)
+        assert [text for each in found for text in each] == ["1", "2", "3", "4", "5"]
+        assert (limit == 1) == (len(found) == 5)
+        assert max(map(len, found)) <= limit
+        assert found[-2:] == [["4"], ["5"]]
+
+
+@pytest.mark.parametrize("part", ["_reader", "_buffer"])
+async def test_frames_are_received_one_by_one_where_aiohttp_keeps_them_otherwise(part):
+    """What is looked at is not promised by aiohttp; nothing is lost when it is something else."""
+
+    class Without:
+        """Something that lacks one part."""
+
+        def __init__(self, whole):
+            self._whole = whole
+
+        def __getattr__(self, name):
+            if name == part:
+                raise AttributeError(name)
+            found = getattr(self._whole, name)
+            return Without(found) if name == "_reader" else found
+
+    async with serving(ws=bursts) as place, transporting() as transport:
+        socket = await transport.connect(f"ws://{place}/ws", {})
+        assert await everything(AiohttpSocket(Without(socket._websocket)), 10) == [["1"], ["2"], ["3"], ["4"], ["5"]]
+
+
+async def test_frames_that_aiohttp_keeps_in_another_form_are_received_one_by_one():
+    """The same, where it shows only in what is kept."""
+    async with serving(ws=bursts) as place, transporting() as transport:
+        socket = await transport.connect(f"ws://{place}/ws", {})
+        socket._arrived = deque(["a message of another form"])
+        assert await everything(socket, 10) == [["1"], ["2"], ["3"], ["4"], ["5"]]
 
 
 @pytest.mark.parametrize("compressed", [False, True])
@@ -252,6 +317,7 @@ async def test_request_cut_off_is_a_transport_error():
         assert CANARY not in shown(caught.value)
 
 
+@pytest.mark.fault(4, 5)
 async def test_send_to_a_peer_that_reads_nothing_gives_up(monkeypatch):
     """A frozen peer does not hold a send, or a close, for ever."""
     monkeypatch.setattr(aiohttp_transport, "SEND_TIMEOUT", 0.1)
@@ -294,6 +360,26 @@ async def test_close_towards_a_peer_that_never_stops_talking_gives_up(monkeypatc
         async with asyncio.timeout(2):
             await socket.close()
         assert await socket.receive() is None
+
+
+@pytest.mark.fault(12)
+@pytest.mark.parametrize("has_session", [False, True], ids=["own session", "session of the user"])
+async def test_connect_that_is_cut_off_is_attempted_once(has_session):
+    """When to try again is the backoff's to say, and not aiohttp's, which would do so at once."""
+    attempts = []
+
+    def accept(reader, writer):
+        attempts.append(writer)
+        writer.transport.abort()
+
+    async with await asyncio.start_server(accept, "127.0.0.1", 0) as server, aiohttp.ClientSession() as session:
+        place = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with transporting(session if has_session else None) as transport:
+            with pytest.raises(TransportError) as caught:
+                await transport.connect(f"ws://{place}/ws?token={CANARY}", {})
+    assert len(attempts) == 1
+    assert caught.value.transient
+    assert CANARY not in shown(caught.value)
 
 
 async def test_connect_cancelled_leaves_no_connection():
@@ -363,6 +449,7 @@ async def test_stream_has_no_limit_of_size_and_lower_header_names():
         assert len(await read_all(reply)) == 100_000
 
 
+@pytest.mark.fault(56)
 async def test_stream_nobody_reads_is_held_back():
     """What the server sends waits on its side: memory is bounded here."""
     sent, over = [0], asyncio.Event()

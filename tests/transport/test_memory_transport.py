@@ -87,3 +87,15 @@ async def test_accept_that_waits_delays_the_socket():
     assert await (await transport.connect("ws://server", {})).receive() == "hello"
     with pytest.raises(TransportError, match="no"):
         await transport.connect("ws://refused", {})
+
+
+async def test_close_after_a_cut_leaves_the_end_to_whoever_waits_for_it():
+    """A writer closes the socket that failed it, while a reader is about to learn of the end."""
+    near, far = socket_pair()
+    reading = asyncio.ensure_future(near.receive())
+    await asyncio.sleep(0)
+    far.cut()
+    await near.close()
+    async with asyncio.timeout(1):
+        assert await reading is None
+        assert await near.receive() is None
