@@ -48,7 +48,7 @@ def update(ctx, table: str, id: str, row: dict):
 
 before = asyncio.all_tasks()
 running = AsyncExitStack()
-client = await running.enter_async_context(LunoraClient(await running.enter_async_context(app.serve())))
+client = await running.enter_async_context(LunoraClient(await running.enter_async_context(app.serve()), linger=60))
 
 # %%
 night = await client.mutation(api.rows.insert, {"table": "tariffs", "row": {"tariff": "night", "price": 0.2}})
@@ -56,12 +56,13 @@ await client.mutation(api.rows.insert, {"table": "tariffs", "row": {"tariff": "d
 
 
 async def meter(dice=random.Random(7)):
-    while True:
+    while not stopped.is_set():
         row = {"tariff": dice.choice(["day", "night"]), "kwh": dice.randint(1, 5)}
         await client.mutation(api.rows.insert, {"table": "readings", "row": row})
         await asyncio.sleep(0.05)
 
 
+stopped = asyncio.Event()
 metering = asyncio.create_task(meter())
 readings, tariffs = client.live(api.readings.list), client.live(api.tariffs.list)
 
@@ -109,16 +110,16 @@ frame.tail()
 # %% [markdown]
 # ## Live, too
 #
-# `show` displays any Observable, not only live queries.
+# `show` displays any Observable, not only live queries; `of` says what it is made of, which knows whether it is live.
 
 # %%
 from lunora_rx.adapters.jupyter import show
 
-show(cost, title="cost in euros", fps=4)
+show(cost, of=readings, title="cost in euros", fps=4)
 
 # %%
-assert not metering.done(), metering.exception()
-metering.cancel()
+stopped.set()
+await metering
 await running.aclose()
 await asyncio.sleep(0)
 left = [task for task in asyncio.all_tasks() - before if "/ipykernel/" not in repr(task)]

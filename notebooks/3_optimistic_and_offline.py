@@ -44,7 +44,7 @@ client = await running.enter_async_context(LunoraClient(url, linger=60, polling=
 
 def show_at_once(store, args):
     tasks = store.get_query("tasks:list", {}) or []
-    store.set_query("tasks:list", {}, [*tasks, {"_id": "?", "title": args["title"]}])
+    store.set_query("tasks:list", {}, [*tasks, {"_id": f"new-{len(tasks)}", "title": args["title"]}])
 
 
 def add(title):

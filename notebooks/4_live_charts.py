@@ -43,13 +43,16 @@ client = await running.enter_async_context(LunoraClient(await running.enter_asyn
 
 
 async def measure():
-    for step in range(1_000_000):
+    step = 0
+    while not stopped.is_set():
         for sensor, pace in (("a", 11), ("b", 17)):
             value = round(math.sin(step / pace) + math.cos(step / 5) / 4, 3)
             await client.mutation(api.readings.add, {"sensor": sensor, "step": step, "value": value})
         await asyncio.sleep(0.02)
+        step += 1
 
 
+stopped = asyncio.Event()
 measuring = asyncio.create_task(measure())
 readings = client.live(api.readings.list)
 
@@ -57,7 +60,11 @@ readings = client.live(api.readings.list)
 # ## Perspective
 #
 # Everything after the query is Perspective's own: `plugin`, `columns`, `group_by`, `split_by`, `aggregates`, `sort`. The
-# chart needs the extra `jupyter` and a running kernel; without, this is a table.
+# chart needs the extra `jupyter` and a running kernel:
+#
+# ![The chart in JupyterLab](../docs/images/notebook_chart.png)
+#
+# Where this notebook is only stored, as on a web page, its output is a table.
 
 # %%
 await readings.first(lambda rows: len(rows) >= 10)
@@ -100,8 +107,8 @@ await asyncio.sleep(2)
 watching.dispose()
 
 # %%
-assert not measuring.done(), measuring.exception()
-measuring.cancel()
+stopped.set()
+await measuring
 await running.aclose()
 await asyncio.sleep(0)
 left = [task for task in asyncio.all_tasks() - before if "/ipykernel/" not in repr(task)]

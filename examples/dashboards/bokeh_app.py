@@ -7,7 +7,7 @@ from bokeh.layouts import column, row
 from bokeh.models import Button, Div, NumeralTickFormatter
 from bokeh.plotting import figure
 from bokeh.server.server import Server
-from machine import CUT_SECONDS, OPTIONS, READINGS, series, start
+from machine import CUT_SECONDS, OPTIONS, READINGS, audience, series, start
 from tornado.ioloop import IOLoop
 
 from lunora_rx import LunoraClient, api
@@ -29,8 +29,8 @@ def build(doc, client):
         chart(table, "Network, kB/s", "network", "#0d9488", "0,0"),
     ]
     counts = Div(text="", styles={"color": "#64748b", "font-family": "sans-serif"})
-    watching = readings.resilient.map(lambda rows: client.cache.observer_count)
-    bokeh.show(watching, lambda count: counts.update(text=f"1 client, {count} observers"), document=doc)
+    watching = readings.resilient.map(lambda rows: audience(client))
+    bokeh.show(watching, lambda text: counts.update(text=text), document=doc)
     head = row(Div(text=TITLE), bokeh.badge(client, readings, document=doc), cut, counts, spacing=20)
     doc.add_root(column(head, row(*charts[:2]), row(*charts[2:]), margin=16))
     doc.title = "This machine"

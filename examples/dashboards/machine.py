@@ -13,6 +13,7 @@ from functools import cache
 from lunora_rx import Backoff, LunoraClient
 from lunora_rx.cli.demo.readings import Feed
 from lunora_rx.cli.demo.server import app
+from lunora_rx.cli.text import counted
 
 READINGS = {"limit": 240}  # one minute
 CUT_SECONDS = 4.0
@@ -48,6 +49,11 @@ def series(rows):
         }
         for before, row in zip(ordered, ordered[_SECOND:], strict=False)
     ]
+
+
+def audience(client):
+    """Return how many observers share the client."""
+    return f"1 client, {counted(client.cache.observer_count, 'observer')}"
 
 
 def speed(before, row, column):

@@ -2,7 +2,7 @@
 
 import sys
 
-from machine import CUT_SECONDS, OPTIONS, READINGS, series, start
+from machine import CUT_SECONDS, OPTIONS, READINGS, audience, series, start
 from nicegui import app, ui
 
 from lunora_rx import LunoraClient, api
@@ -32,7 +32,7 @@ def page():
         charts = [chart("cpu", "memory", max=100), chart("disk", "network")]
 
     def show(rows):
-        counts.set_text(f"1 client, {client.cache.observer_count} observers")
+        counts.set_text(audience(client))
         for name, label in numbers.items():
             label.set_text(f"{rows[-1][name]:,.0f} {UNITS[name]}")
         for each in charts:

@@ -3,7 +3,7 @@
 import panel as pn
 from bokeh.models import NumeralTickFormatter
 from bokeh.plotting import figure
-from machine import CUT_SECONDS, EMPTY, OPTIONS, READINGS, series, start
+from machine import CUT_SECONDS, EMPTY, OPTIONS, READINGS, audience, series, start
 
 from lunora_rx import LunoraClient, api
 from lunora_rx.adapters import bokeh, panel
@@ -16,13 +16,13 @@ client = pn.state.as_cached("client", lambda: LunoraClient(start(), **OPTIONS))
 readings = client.live(api.readings.recent, READINGS)
 rows = readings.resilient.map(series)
 latest = panel.rx(rows.filter(bool).map(lambda shown: shown[-1]), EMPTY)
-watching = panel.rx(readings.resilient.map(lambda shown: client.cache.observer_count), 0)
+watching = panel.rx(readings.resilient.map(lambda shown: audience(client)), "")
 
 
 def number(name, field, unit, *limits):
     """Return an indicator that turns orange and red at the limits."""
     colours = list(zip((*limits, 1e12), ("#15803d", "#b45309", "#b91c1c"), strict=False)) if limits else []
-    size = {"font_size": "34pt", "title_size": "12pt"}
+    size = {"font_size": "26pt", "title_size": "12pt"}
     shown = pn.indicators.Number(
         name=name, value=latest[field], format=f"{{value:,.0f}} {unit}", colors=colours, **size
     )
@@ -32,13 +32,14 @@ def number(name, field, unit, *limits):
 def chart(title, colours, numbers, **options):
     """Return lines over the last minute."""
     plot = figure(
-        title=title, x_axis_type="datetime", height=300, sizing_mode="stretch_width", toolbar_location=None, **options
+        title=title, x_axis_type="datetime", height=340, sizing_mode="stretch_width", toolbar_location=None, **options
     )
     for name, colour in colours.items():
         plot.line("at", name, source=table, color=colour, line_width=2, legend_label=name)
     plot.yaxis.formatter = NumeralTickFormatter(format=numbers)
-    plot.legend.location = "top_left"
-    plot.legend.orientation = "horizontal"
+    legend = plot.legend[0]
+    legend.update(orientation="horizontal", location="left", border_line_color=None, margin=0, padding=0)
+    plot.add_layout(legend, "above")  # where it covers no line
     plot.outline_line_color = None
     return pn.Column(pn.pane.Bokeh(plot), styles=CARD, margin=8)
 
@@ -49,11 +50,10 @@ async def cut(event):
 
 
 table = bokeh.source(rows, ["at", "cpu", "memory", "disk", "network"])
-pn.template.FastListTemplate(
+# This template asks nobody else for anything, where the Fast ones want a font from elsewhere.
+pn.template.BootstrapTemplate(
     title="This machine, live · Panel",
     header_background="#1e293b",
-    theme_toggle=False,
-    main_layout=None,
     header=[panel.badge(client, readings)],
     main=[
         pn.Row(
@@ -68,7 +68,7 @@ pn.template.FastListTemplate(
         ),
         pn.Row(
             pn.widgets.Button(name="Cut the connection", button_type="danger", on_click=cut, width=200),
-            pn.pane.Markdown(pn.rx("1 client, {} observers").format(watching)),
+            pn.pane.Markdown(watching),
         ),
     ],
 ).servable(title="This machine")

@@ -2,7 +2,7 @@
 
 import pandas as pd
 import streamlit as st
-from machine import CUT_SECONDS, OPTIONS, READINGS, series, start
+from machine import CUT_SECONDS, OPTIONS, READINGS, audience, series, start
 
 from lunora_rx import api
 from lunora_rx.adapters.streamlit import badge, watch
@@ -29,7 +29,7 @@ def dashboard():
     with head:
         badge(client, readings)
         st.button("Cut the connection", type="primary", on_click=cut)
-        st.caption(f"1 client, {client.cache.observer_count} observers")
+        st.caption(audience(client))
     rows = series(readings.value) if readings.has_value else []
     if not rows:
         st.info("Waiting for the first readings")
@@ -43,15 +43,17 @@ def show_numbers(rows):
     newest, before = rows[-1], rows[-min(20, len(rows))]
     names = {"cpu": "CPU, %", "memory": "Memory, %", "disk": "Disk, kB/s", "network": "Network, kB/s"}
     for place, (name, label) in zip(st.columns(4), names.items(), strict=True):
-        change = newest[name] - before[name]
-        place.metric(label, f"{newest[name]:,.0f}", f"{change:,.1f}", delta_color="inverse", border=True)
+        change = round(newest[name] - before[name], 1)
+        told = f"{change:,.1f}" if change else None  # an arrow beside 0.0 would be red
+        place.metric(label, f"{newest[name]:,.0f}", told, delta_color="inverse", border=True, height="stretch")
 
 
 def show_charts(frame):
     """Show the last minute."""
     left, right = st.columns(2)
-    left.line_chart(frame, x="at", y=["cpu", "memory"], height=300, x_label="", y_label="%")
-    right.area_chart(frame, x="at", y=["disk", "network"], height=300, x_label="", y_label="kB/s")
+    options = {"x": "at", "x_label": "", "height": 300}
+    left.line_chart(frame, y=["cpu", "memory"], y_label="%", color=["#2563eb", "#7c3aed"], **options)
+    right.area_chart(frame, y=["disk", "network"], y_label="kB/s", color=["#db2777", "#0d9488"], **options)
 
 
 def cut():

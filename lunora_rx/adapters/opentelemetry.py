@@ -18,6 +18,8 @@ from reactivex.disposable import Disposable
 
 from lunora_rx import CallNews, Counts, FrameText, LunoraClient, ReplayProgress
 
+__all__ = ["instrument"]
+
 SCOPE: Final = "lunora_rx"
 LONGEST_LATENCY: Final = 60.0
 """Seconds after which nobody waits any more for a live query to show a write."""

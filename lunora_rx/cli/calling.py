@@ -9,12 +9,13 @@ from typing import Annotated, Any
 import typer
 
 from lunora_rx.cli.arguments import parse_args
+from lunora_rx.cli.contact import Contact
 from lunora_rx.cli.document import Document, fetch_document
 from lunora_rx.cli.ending import run
 from lunora_rx.cli.target import DEFAULT_URL, ArgsText, AsJson, FunctionName, Shard, Target, Timeout, Token, Url
 from lunora_rx.cli.text import write_line, write_pretty
 from lunora_rx.client import LunoraClient
-from lunora_rx.errors import LunoraError, ServerError
+from lunora_rx.errors import LunoraError, ServerError, TransportError
 from lunora_rx.functions import any_path
 from lunora_rx.rx.calls import Call
 
@@ -81,10 +82,12 @@ async def _once(
     document = await fetch_document(target)
     document.check_kind(path, *kinds)
     async with target.connect(**options) as client:
+        contact = Contact(client, is_known=bool(document.methods))
+        client.tap(contact)
         try:
             result = await ask(client, path, arguments)
-        except ServerError as error:
-            raise explained(error, document, path, *kinds) from None
+        except (ServerError, TransportError) as error:
+            raise contact.stranger or explained(error, document, path, *kinds) from None
     show = write_line if as_json or not sys.stdout.isatty() else write_pretty
     show(result)
 

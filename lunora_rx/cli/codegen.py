@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from lunora_rx.cli.text import complain, counted
 from lunora_rx.codegen import DocumentError, generate
 from lunora_rx.codegen.document import Method, read_methods
 from lunora_rx.codegen.schemas import is_typed
@@ -123,10 +124,10 @@ def _counts(methods: list[Method]) -> dict[str, Any]:
 def _summary(methods: list[Method]) -> str:
     counts = _counts(methods)
     kinds = [("queries", "query"), ("mutations", "mutation"), ("actions", "action")]
-    told = ", ".join(f"{counts[many]} {one if counts[many] == 1 else many}" for many, one in kinds)
+    told = ", ".join(counted(counts[many], one, many) for many, one in kinds)
     untyped = len(counts["untyped_results"])
     return told + (f"; {untyped} {'declares' if untyped == 1 else 'declare'} no result" if untyped else "")
 
 
 def _complain(text: str) -> None:
-    typer.echo(f"lunora-rx codegen: {text}", err=True)
+    complain("codegen", text)

@@ -11,9 +11,9 @@ import typer
 from lunora_rx import __version__
 from lunora_rx.cli import calling, codegen, importing, queue, sending, serving, watching
 from lunora_rx.cli.dashboard.command import dashboard
-from lunora_rx.cli.ending import run_loop
 from lunora_rx.cli.record import record
 from lunora_rx.cli.replay import replay
+from lunora_rx.devserver.loop import run_loop
 
 app = typer.Typer(
     name="lunora-rx",

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, Final
 
+from lunora_rx.cli.contact import WHENCE
 from lunora_rx.cli.ending import CommandError, ExitCode
 from lunora_rx.cli.target import Target
 from lunora_rx.cli.text import printable
@@ -20,6 +21,7 @@ from lunora_rx.transport.aiohttp_transport import AiohttpTransport
 
 _TIMEOUT = 10.0
 _MAX_SIZE = 16 * 2**20
+_SHOWN_LEVELS: Final = 8
 _COMMANDS: Final = {"query": "watch or call", "action": "call", "mutation": "mutate"}
 
 
@@ -108,7 +110,7 @@ async def fetch_document(target: Target) -> Document:
         )
     except TransportError as error:
         raise CommandError(
-            f"{error.message}\nthe URL comes from --url or LUNORA_URL; lunora-rx serve FILE serves an app here",
+            f"{error.message}\n{WHENCE}; lunora-rx serve FILE serves an app here",
             ExitCode.UNREACHABLE,
         ) from None
     finally:
@@ -124,7 +126,8 @@ async def fetch_document(target: Target) -> Document:
 def read_document(tree: Any) -> Document:
     """Return the functions of a parsed document; entries that cannot be read are left out."""
     entries = tree.get("methods") if isinstance(tree, dict) else None
-    methods = [method for entry in entries or () if (method := _method(entry)) is not None]
+    listed = entries if isinstance(entries, list) else []
+    methods = [method for entry in listed if (method := _method(entry)) is not None]
     return Document({method.path: method for method in methods})
 
 
@@ -134,15 +137,23 @@ def _method(entry: Any) -> Method | None:
     params = entry.get("params")
     first = params[0] if isinstance(params, list) and params else None
     schema = first.get("schema") if isinstance(first, dict) else None
-    return Method(entry["name"], str(entry.get("x-lunora-function-kind")), schema if isinstance(schema, dict) else {})
+    kind = entry.get("x-lunora-function-kind")
+    return Method(
+        entry["name"], kind if isinstance(kind, str) else "unknown", schema if isinstance(schema, dict) else {}
+    )
 
 
-def _type(schema: Any) -> str:
-    if not isinstance(schema, dict):
+def _type(schema: Any, levels: int = _SHOWN_LEVELS) -> str:
+    if not isinstance(schema, dict) or not levels:
         return "any"
     choices = schema.get("anyOf")
     if isinstance(choices, list):
-        return " or ".join(_type(each) for each in choices)
+        return " or ".join(_type(each, levels - 1) for each in choices)
+    kind = schema.get("type", "any")
     if "const" in schema:
-        return repr(schema["const"])
-    return str(schema.get("type", "any"))
+        return "any" if isinstance(schema["const"], dict | list) else repr(schema["const"])
+    return kind if isinstance(kind, str) else " or ".join(map(_name, kind)) if isinstance(kind, list) else "any"
+
+
+def _name(kind: Any) -> str:
+    return kind if isinstance(kind, str) else "any"

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import enum
 import os
 import sys
 from collections.abc import Callable, Coroutine
-from importlib import import_module
-from importlib.util import find_spec
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 import typer
 
 from lunora_rx.cli.text import complain
+from lunora_rx.devserver.loop import run_loop
 from lunora_rx.errors import LunoraError, TransportError
 
-T = TypeVar("T")
 Redact: TypeAlias = Callable[[str], str]
 
 
@@ -76,14 +73,6 @@ def run(
     else:
         return
     raise typer.Exit(code)
-
-
-def run_loop(main: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine, on uvloop where that is installed, and return its result."""
-    if find_spec("uvloop") is None:
-        return asyncio.run(main)
-    result: T = import_module("uvloop").run(main)
-    return result
 
 
 def _leave_the_pipe(interrupted: ExitCode) -> ExitCode:

@@ -12,12 +12,13 @@ import typer
 
 from lunora_rx.cli.arguments import parse_args
 from lunora_rx.cli.calling import explained
+from lunora_rx.cli.contact import Contact
 from lunora_rx.cli.document import fetch_document
 from lunora_rx.cli.ending import run
 from lunora_rx.cli.progress import progress_bar
-from lunora_rx.cli.rowfile import read_rows
+from lunora_rx.cli.rowfile import open_rows
 from lunora_rx.cli.target import DEFAULT_URL, AsJson, FunctionName, Shard, Target, Token, Url
-from lunora_rx.cli.text import complain, write_line
+from lunora_rx.cli.text import complain, counted, write_line
 from lunora_rx.errors import LunoraError
 from lunora_rx.functions import any_path
 from lunora_rx.rx.importing import Import, ImportProgress
@@ -58,7 +59,7 @@ def import_(
 ) -> None:
     """Write the rows of a file by a mutation that takes a list of them.
 
-    The file is read and checked as a whole before the first row is sent.
+    The file is read and checked as a whole before the first row is sent, and then read again: it may be of any size.
     An import that stops tells its name: the same command with --import-id goes on where it stopped.
     Exit code 0 if every row is committed, 1 if the server refused, 2 for wrong usage, 3 if no answer came.
     """
@@ -67,28 +68,31 @@ def import_(
 
     async def main() -> None:
         path, fixed = any_path(function, method="FUNCTION"), parse_args(others, name="--args")
-        rows = read_rows(file, form, keeps_text=keeps_text)
-        document = await fetch_document(target)
-        document.check_kind(path, "mutation")
-        # Without sign-in the server knows a write again by its client: the import is one.
-        async with target.connect(client_id=f"import-{name}") as client:
-            importing = client.import_rows(
-                path,
-                rows,
-                shard=shard,
-                chunk_size=chunk_size,
-                to_args=lambda chunk: {**fixed, rows_as: chunk},
-                import_id=name,
-            )
-            try:
-                await _follow(importing, len(rows), as_json=as_json or not sys.stdout.isatty())
-            except LunoraError as error:
-                stopped = explained(error.copy(), document, path, "mutation")
-                stopped.hint = [*_texts(stopped.hint), _go_on(name)]
-                raise stopped from None
-            except BaseException:
-                complain("import", f"stopped\n{_go_on(name)}")
-                raise
+        with open_rows(file, form, keeps_text=keeps_text) as rows:
+            document = await fetch_document(target)
+            document.check_kind(path, "mutation")
+            # Without sign-in the server knows a write again by its client: the import is one.
+            async with target.connect(client_id=f"import-{name}") as client:
+                contact = Contact(client, is_known=bool(document.methods))
+                client.tap(contact)
+                importing = client.import_rows(
+                    path,
+                    rows,
+                    shard=shard,
+                    chunk_size=chunk_size,
+                    to_args=lambda chunk: {**fixed, rows_as: chunk},
+                    import_id=name,
+                )
+                try:
+                    await _follow(importing, len(rows), as_json=as_json or not sys.stdout.isatty())
+                except LunoraError as error:
+                    stopped = explained(error.copy(), document, path, "mutation")
+                    whence = contact.stranger.hint if contact.stranger else None
+                    stopped.hint = [*_texts(stopped.hint), *_texts(whence), _go_on(name)]
+                    raise stopped from None
+                except BaseException:
+                    complain("import", f"stopped\n{_go_on(name)}")
+                    raise
 
     run("import", main(), redact=target.redact)
 
@@ -97,7 +101,7 @@ async def _follow(importing: Import, total: int, *, as_json: bool) -> None:
     told: dict[str, Any] = {}
 
     def show(progress: ImportProgress) -> None:
-        waits = f"{progress.queued:,} rows wait for the connection" if progress.queued else ""
+        waits = f"waiting for the connection: {counted(progress.queued, 'row')}" if progress.queued else ""
         bar.update(task, completed=progress.imported, note=waits)
         tree = _tree(importing.import_id, progress)
         if as_json and tree != told:
@@ -109,7 +113,7 @@ async def _follow(importing: Import, total: int, *, as_json: bool) -> None:
         importing.subscribe(show, on_error=lambda error: None)  # whoever awaits is told
         done = await importing
     if not as_json:
-        print(f"imported {done.imported:,} rows")
+        print(f"imported {counted(done.imported, 'row')}")
 
 
 def _go_on(name: str) -> str:

@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 from typer.core import TyperGroup
 
+from lunora_rx.cli.text import counted
 from lunora_rx.cli.text import printable as _safe
 from lunora_rx.core.records import QueuedMutation
 from lunora_rx.errors import CodecError, LunoraError, StorageError
@@ -247,7 +248,7 @@ def _heading(lane: BrowsedLane) -> str:
 
 def _summary(lanes: list[BrowsedLane], directory: Path) -> str:
     number, aside = _count(_writes(lanes)), len(set_aside_in(directory))
-    kept = f"; {aside} damaged {'database' if aside == 1 else 'databases'} set aside earlier in it" if aside else ""
+    kept = f"; {counted(aside, 'damaged database')} set aside earlier in it" if aside else ""
     return f"{number} waiting in {directory}{kept}"
 
 
@@ -291,7 +292,7 @@ def _writes(lanes: list[BrowsedLane]) -> list[StoredWrite]:
 
 
 def _count(writes: Sized) -> str:
-    return f"{len(writes) or 'no'} {'write' if len(writes) == 1 else 'writes'}"
+    return counted(len(writes), "write") if len(writes) else "no writes"
 
 
 def _json(tree: Any) -> bytes:

@@ -12,6 +12,9 @@ import typer
 from rich.console import Console
 
 from lunora_rx import CodecError, LunoraClient, LunoraError
+from lunora_rx.cli.ending import Redact
+from lunora_rx.cli.target import Target
+from lunora_rx.cli.text import complain, counted
 from lunora_rx.protocol.text import loads
 from lunora_rx.protocol.values import UNDEFINED
 
@@ -34,16 +37,16 @@ def record(
 
     Exit code 0 only if the query had a value, and the whole session is in the file.
     """
-    named = _args(args)
+    named, redact = _args(args), Target(url, token).redact
     if output.exists() and not overwrite:
         typer.echo(f"{output} exists already; to replace it: --overwrite", err=True)
         raise typer.Exit(1)
     try:
         watched = asyncio.run(_record(function, named, url, output, seconds, shard, token, overwrite))
     except (LunoraError, OSError, ValueError) as error:
-        typer.echo(f"cannot record {function}: {error}", err=True)
+        complain("record", redact(f"cannot record {function}: {error}"))
         raise typer.Exit(1) from None
-    raise typer.Exit(watched.report(output))
+    raise typer.Exit(watched.report(output, redact))
 
 
 class _Watched:
@@ -60,16 +63,16 @@ class _Watched:
         if snapshot.value is not UNDEFINED:
             self.values += 1
 
-    def report(self, output: Path) -> int:
+    def report(self, output: Path, redact: Redact) -> int:
         """Say how it ended, and return the exit code."""
         failure = next(iter(self.refusals), None) or (self.error if not self.values else None)
         if failure is not None:
-            typer.echo(f"recording failed: {failure}", err=True)
+            complain("record", redact(f"recording failed: {failure}"))
             return 1
         if not self.values:
             typer.echo("the query had no value: is the server there?", err=True)
             return 1
-        typer.echo(f"recorded {self.values} values in {output}, {output.stat().st_size} bytes")
+        typer.echo(f"recorded {counted(self.values, 'value')} in {output}, {output.stat().st_size} bytes")
         return 0
 
 
@@ -92,7 +95,7 @@ async def _record(
 
             def show(snapshot: Any) -> None:
                 watched.note(snapshot)
-                display.update(f"recording {function}: {watched.values} values, {snapshot.status}")
+                display.update(f"recording {function}: {counted(watched.values, 'value')}, {snapshot.status}")
 
             client.live(function, args, shard=shard).snapshots.subscribe(show)
             with contextlib.suppress(TimeoutError):

@@ -17,6 +17,8 @@ from rich.table import Table
 
 from lunora_rx import LunoraError, ReplayClient, Snapshot
 from lunora_rx import replay as open_replay
+from lunora_rx.cli.progress import playback_bar
+from lunora_rx.cli.text import complain, counted
 from lunora_rx.protocol.text import serialize
 from lunora_rx.protocol.values import UNDEFINED
 from lunora_rx.protocol.wire import decode_wire, encode_wire
@@ -40,7 +42,7 @@ def replay(
     try:
         is_over = asyncio.run(_replay(file, speed, as_json=as_json))
     except (LunoraError, OSError, ValueError) as error:
-        typer.echo(f"cannot replay {file}: {error}", err=True)
+        complain("replay", f"cannot replay {file}: {error}")
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         is_over = False
@@ -77,6 +79,9 @@ class _Display:
         self._keys: set[str] = set()
         self._log: deque[str] = deque(maxlen=_LOGGED)
         self._changes = 0
+        self._bar = playback_bar(self.console)
+        # A recording of one instant has no length; a bar without a total would swing to and fro.
+        self._task = self._bar.add_task("playing", total=client.playback.duration or 1e-9)
 
     def note(self, asked: Asked, snapshot: Snapshot[Any], *, as_json: bool) -> None:
         """Take a snapshot of a query."""
@@ -98,12 +103,14 @@ class _Display:
         log = Table.grid()
         for line in self._log:
             log.add_row(line)
-        title = f"{playback.position:.1f} of {playback.duration:.1f} s, {self._client.status.value}"
-        return Panel(Group(log), title=title, subtitle=self._client.header.url or None)
+        panel = Panel(log, title=self._client.status.value, subtitle=self._client.header.url or None)
+        self._bar.update(self._task, completed=playback.position)
+        return Group(panel, self._bar.get_renderable())
 
     def summary(self) -> str:
         """Return how it ended."""
-        return f"{len(self._keys)} live queries, {self._changes} snapshots in {self._client.playback.duration:.1f} s"
+        queries, changes = counted(len(self._keys), "live query", "live queries"), counted(self._changes, "snapshot")
+        return f"{queries}, {changes} in {self._client.playback.duration:.1f} s"
 
 
 def _line(position: float, asked: Asked, snapshot: Snapshot[Any]) -> str:
@@ -127,6 +134,6 @@ def _shown(snapshot: Snapshot[Any]) -> str:
     if snapshot.value is UNDEFINED:
         return "-"
     value = snapshot.value
-    count = f"{len(value)} rows: " if isinstance(value, list) else ""
+    count = f"{counted(len(value), 'row')}: " if isinstance(value, list) else ""
     text = json.dumps(encode_wire(value), ensure_ascii=False)
     return count + (text if len(text) <= _SHOWN else f"{text[:_SHOWN]}...")

@@ -85,11 +85,15 @@ class Target:
         """Return a message without the credential, whoever put it there."""
         return text.replace(self.token, "[redacted]") if self.token else text
 
-    @asynccontextmanager
-    async def connect(self, **options: Any) -> AsyncIterator[LunoraClient]:
-        """Yield a client of the server, closed at the end; options as those of ``LunoraClient``."""
+    def client(self, **options: Any) -> LunoraClient:
+        """Return a client of the server; options as those of ``LunoraClient``."""
         subject = self.identity.subject
         if subject is not UNDEFINED:
             options["auth_subject"] = subject
-        async with LunoraClient(self.url, auth_token=self.token, ws_token=self.token, **options) as client:
+        return LunoraClient(self.url, auth_token=self.token, ws_token=self.token, **options)
+
+    @asynccontextmanager
+    async def connect(self, **options: Any) -> AsyncIterator[LunoraClient]:
+        """Yield a client of the server, closed at the end; options as those of ``LunoraClient``."""
+        async with self.client(**options) as client:
             yield client

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from typing import Any
 
+from lunora_rx.core.recap import wire_tree
 from lunora_rx.errors import CodecError
-from lunora_rx.protocol.text import serialize
+from lunora_rx.protocol.text import serialize, spell
 from lunora_rx.protocol.wire import encode_wire
 
 
@@ -18,16 +20,29 @@ def printable(text: str) -> str:
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
+def encodable(text: str) -> str:
+    """Return a text that UTF-8 has: a lone surrogate is spelled out."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+
+
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """Return how many there are of something: ``1 row``, ``1,200 rows``; the plural where an s does not make it."""
+    return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
+
+
 def json_text(value: object) -> str:
     """Return a value in wire form, as JSON in one line: plain where JSON has it, tagged where it does not.
 
-    Source: ``docs/protocol.md``, section "Value codec".
+    What steers a terminal is escaped, which in JSON means the same. Source: ``docs/protocol.md``, section
+    "Value codec".
     """
-    tree = encode_wire(value)
     try:
-        return serialize(tree).decode()
-    except CodecError:  # a lone surrogate, which only escaped text can hold
-        return json.dumps(tree, separators=(",", ":"))
+        text = serialize(encode_wire(value)).decode()
+    except CodecError:
+        text = spell(wire_tree(value))  # what cannot be sent again, such as a lone surrogate, can be shown
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else json.dumps(each)[1:-1] for each in text)
 
 
 def write_line(value: Any) -> None:
@@ -49,3 +64,8 @@ def complain(command: str, text: str) -> None:
     encoding = sys.stderr.encoding or "utf-8"
     message = f"lunora-rx {command}: " + "\n".join(lines)
     print(message.encode(encoding, "backslashreplace").decode(encoding), file=sys.stderr, flush=True)
+
+
+def without_fonts(svg: str) -> str:
+    """Return a picture of a terminal that loads no font from elsewhere, as those of rich do: there are others."""
+    return re.sub(r"\s*@font-face \{[^}]*\}", "", svg)

@@ -9,14 +9,19 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from reactivex import operators as ops
 
+from lunora_rx.arguments import show_url
 from lunora_rx.cli.arguments import parse_args
 from lunora_rx.cli.calling import explained
+from lunora_rx.cli.contact import Contact
 from lunora_rx.cli.document import fetch_document
-from lunora_rx.cli.ending import CommandError, ExitCode, run
+from lunora_rx.cli.ending import CommandError, ExitCode, Redact, run
 from lunora_rx.cli.sending import waiting_writes
 from lunora_rx.cli.target import DEFAULT_URL, ArgsText, AsJson, FunctionName, Shard, Subject, Target, Token, Url
+from lunora_rx.cli.text import complain
 from lunora_rx.cli.watch.lines import write_lines
+from lunora_rx.cli.watch.status import refusal
 from lunora_rx.client import LunoraClient
 from lunora_rx.core.backoff import Backoff
 from lunora_rx.errors import LunoraError
@@ -68,7 +73,7 @@ def watch(
     m loads another page, r asks for the value again, q leaves.
     With --json, or in a pipe, each change is a line: status, value, cursor, updated_at, error.
     A lost connection comes back by itself: values are dimmed until then.
-    Exit code 0 when it is left, 1 if the server refused the query, 2 for wrong usage, 3 if nothing answered.
+    Exit code 0 when it is left, 1 if query or token are refused, 2 for wrong usage, 3 if no Lunora server answered.
     """
     target, is_screen = Target(url, token, shard, subject), not as_json and sys.stdout.isatty() and sys.stderr.isatty()
     if is_screen and find_spec("textual") is None:
@@ -84,11 +89,13 @@ def watch(
         document.check_kind(path, "query")
         async with target.connect(storage=storage, reconnect=_RECONNECT) as client:
             live = _live(client, path, arguments, shard, page_size)
+            contact = Contact(client, is_known=bool(document.methods))
             try:
                 if is_screen:
-                    await _show(client, live, f"{path} {args if arguments else ''}", url, sort, filter_, spark)
+                    title = f"{path} {args if arguments else ''}".strip()
+                    await _show(client, live, contact, f"{title}  at {show_url(url)}", sort, filter_, spark)
                 else:
-                    await write_lines(live, count=count)
+                    await _write(client, live, contact, target.redact, count)
             except LunoraError as error:
                 raise explained(error, document, path, "query") from None
 
@@ -105,21 +112,37 @@ def _live(
     return client.paginate(path, args, page_size=page_size, shard=shard)
 
 
+async def _write(
+    client: LunoraClient, live: LiveQuery[Any], contact: Contact, redact: Redact, count: int | None
+) -> None:
+    told: set[str] = set()
+
+    def complain_once(failure: str) -> None:
+        # Once there is a value the lines say how far it can be trusted.
+        if not live.snapshot.has_value and failure not in told:
+            told.add(failure)
+            complain("watch", redact(f"no value yet: {failure}"))
+
+    refusals = client.token_expired.pipe(ops.map(lambda _: refusal()))
+    strangers = contact.strangers.pipe(ops.filter(lambda _: not live.snapshot.has_value))
+    with client.tap(contact), contact.failures.subscribe(complain_once):
+        await write_lines(live, strangers.pipe(ops.merge(refusals)), count=count)
+
+
 async def _show(
     client: LunoraClient,
     live: LiveQuery[Any],
+    contact: Contact,
     title: str,
-    url: str,
     sort: str | None,
     words: str,
     spark: str | None,
 ) -> None:
-    from lunora_rx.arguments import show_url
     from lunora_rx.cli.watch.screen import View, WatchApp
     from lunora_rx.cli.watch.table import Order
 
     order = None if not sort else Order(sort.removeprefix("-"), is_descending=sort.startswith("-"))
-    app = WatchApp(client, live, View(f"{title.strip()}  at {show_url(url)}", order, words, spark))
+    app = WatchApp(client, live, View(title, order, words, spark), contact=contact)
     error = await app.run_async()
     if error is not None:
         raise error

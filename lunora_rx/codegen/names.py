@@ -52,7 +52,8 @@ class TypeNames:
         self._taken = set(taken)
 
     def take(self, wanted: str) -> str:
-        """Return the name, with a number behind it if it is taken or a keyword."""
+        """Return the name as Python reads it, with a number behind it if it is taken or a keyword."""
+        wanted = normalize("NFKC", wanted)  # two parts may make one letter where they meet
         stem = wanted if wanted.isidentifier() else f"Schema{wanted}"
         name, number = stem, 2
         while name in self._taken or iskeyword(name):

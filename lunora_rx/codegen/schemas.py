@@ -151,7 +151,9 @@ class Schemas:
     def _by_type(self, schema: Mapping[str, Any], place: Place) -> Type:
         kind = schema.get("type")
         if isinstance(kind, list):
-            return union(self._by_type({**schema, "type": each}, place) for each in kind)
+            # A list within the list is no type: to follow it would take a call for each level.
+            kinds = [None if isinstance(each, list) else each for each in kind]
+            return union(self._by_type({**schema, "type": each}, place) for each in kinds)
         if "properties" in schema and kind in (None, "object"):
             return self._object(schema, place)
         if kind == "object":

@@ -1,12 +1,10 @@
-"""Dashboards as processes, and pages of them in headless Chromium; ``tox -e browser`` runs these tests.
-
-``--screenshots docs/images`` makes the pictures of ``docs/dashboards.md`` again.
-"""
+"""Dashboards as processes, and pages of them in headless Chromium; ``tox -e browser`` runs these tests."""
 
 from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -15,6 +13,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+
+from tests.browser.chromium import CHROMIUM, MISSING
 
 # They need libraries that the default environment has not.
 collect_ignore_glob = [] if importlib.util.find_spec("playwright") else ["test_*.py"]
@@ -41,24 +41,20 @@ class Dashboard(NamedTuple):
 
 
 DASHBOARDS = {
+    # A page that is slower than the lifetime finds its session gone, and gets one that looks for styles elsewhere.
     "panel": Dashboard(
-        "panel serve {app} --port {port} --unused-session-lifetime 1000 --check-unused-sessions 500",
+        "panel serve {app} --port {port} --unused-session-lifetime 10000 --check-unused-sessions 500",
         observers=4,
         path="/panel_app",
     ),
     "bokeh": Dashboard("{app} {port}", observers=3),
     "streamlit": Dashboard(
-        "streamlit run {app} --server.port {port} --server.headless true --browser.gatherUsageStats false",
+        "streamlit run {app} --server.port {port} --server.headless true",
         observers=1,
         values="[data-testid=stMetricValue]",
     ),
     "nicegui": Dashboard("{app} {port}", observers=2, values=".text-4xl"),
 }
-
-
-def pytest_addoption(parser):
-    """Add where pictures go."""
-    parser.addoption("--screenshots", type=Path, default=None, help="directory for pictures of the dashboards")
 
 
 @pytest.fixture(scope="module", params=DASHBOARDS)
@@ -83,8 +79,13 @@ def url(dashboard, tmp_path_factory):
         finally:
             process.terminate()
             process.wait(20)
-    # Libraries complain of pages that close in the middle of a message; nothing of ours may be part of that.
-    assert f'File "{ROOT}' not in log.read_text(encoding="utf-8")
+    assert frames_of_ours(log, EXAMPLES) == []
+
+
+@pytest.fixture(scope="session", autouse=True)
+def browser_is_there():
+    """Without a browser nothing here says anything, which is no reason to be green."""
+    assert CHROMIUM.is_file(), MISSING
 
 
 @pytest.fixture(scope="session")
@@ -93,7 +94,7 @@ def chromium():
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield browser
         browser.close()
 
@@ -120,6 +121,12 @@ def outside():
     return {key: value for key, value in os.environ.items() if not key.startswith(("PYTEST", "NICEGUI"))}
 
 
+def foreign(requests):
+    """Return the URLs among those a page asked for that lead away from this machine."""
+    here = re.compile(r"(https?|wss?)://(localhost|127\.0\.0\.1)[:/]|data:|blob:")
+    return [each for each in requests if not here.match(each)]
+
+
 def free_port():
     """Return a port that nobody listens on."""
     with socket.socket() as probe:
@@ -127,13 +134,27 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def wait_for(port, process, log, patience=60):
+def wait_for(port, process, log=None, patience=60):
     """Wait until somebody listens there. To ask for the page would make a session that no browser ends."""
     until = time.monotonic() + patience
     while time.monotonic() < until:
-        assert process.poll() is None, log.read_text(encoding="utf-8")
+        assert process.poll() is None, _logged(log)
         with socket.socket() as probe:
             if probe.connect_ex(("localhost", port)) == 0:
                 return
         time.sleep(0.2)
-    raise TimeoutError(log.read_text(encoding="utf-8"))
+    raise TimeoutError(_logged(log))
+
+
+def frames_of_ours(log, programs):
+    """The lines of tracebacks that stand in the package, wherever it is installed, or below that folder.
+
+    Libraries complain of pages that close in the middle of a message; nothing of ours may be part of that. And they are
+    below this project themselves in tox.
+    """
+    ours = "|".join(map(re.escape, [f"{ROOT}/lunora_rx/", f"{programs}/"]))
+    return re.findall(rf'File "(?:{ours}|[^"]*/site-packages/lunora_rx/).*', log.read_text(encoding="utf-8"))
+
+
+def _logged(log):
+    return "it wrote no log" if log is None else log.read_text(encoding="utf-8")

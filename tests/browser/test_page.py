@@ -13,11 +13,11 @@ import pytest
 from playwright.sync_api import expect
 
 from lunora_rx.devserver import App
-from tests.browser.conftest import ROOT, free_port, outside, wait_for
+from tests.browser.conftest import ROOT, foreign, frames_of_ours, free_port, outside, wait_for
 
 PAGE = (ROOT / "docs" / "dashboards.md").read_text(encoding="utf-8")
 SECTIONS = (each.partition("\n") for each in PAGE.split("\n## ")[1:])
-PROGRAMS = {name: text.split("```\n")[1] for name, _, text in SECTIONS if "```\n" in text}
+PROGRAMS = {name: text.split("```python\n")[1].split("```\n")[0] for name, _, text in SECTIONS if "```python\n" in text}
 COMMANDS = {
     "Panel": "-m panel serve app.py --port {port}",
     "Bokeh": "app.py",
@@ -62,18 +62,21 @@ def test_program_of_the_page_shows_that_it_is_live(library, server_url, chromium
     (tmp_path / ".streamlit").mkdir()
     (tmp_path / ".streamlit" / "secrets.toml").write_text(f'url = "{server_url}"', encoding="utf-8")
     words, log = COMMANDS[library].format(port=port).split(), tmp_path / "log"
+    (tmp_path / ".streamlit" / "config.toml").write_text("[browser]\ngatherUsageStats = false", encoding="utf-8")
     with log.open("wb") as output:
         process = subprocess.Popen([sys.executable, *words], cwd=tmp_path, stdout=output, stderr=output, env=outside())
     try:
         wait_for(port, process, log)
         with chromium.new_context() as context:
-            page = context.new_page()
+            page, requests = context.new_page(), []
+            page.on("request", lambda request: requests.append(request.url))
             page.goto(f"http://localhost:{port}/{'app' if library == 'Panel' else ''}")
             expect(page.get_by_text(re.compile(r"^\W*live$")).last).to_be_visible(timeout=60_000)
     finally:
         process.terminate()
         process.wait(20)
-    assert "Traceback" not in log.read_text(encoding="utf-8")
+    assert foreign(requests) == []
+    assert frames_of_ours(log, tmp_path) == []
 
 
 def test_every_library_has_a_program():

@@ -7,6 +7,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -100,13 +101,13 @@ def words(text: str) -> str:
 
 
 @contextmanager
-def serving(app: App) -> Iterator[Served]:
+def serving(app: App, port: int = 0) -> Iterator[Served]:
     """Serve an app, on a loop and a thread of its own."""
     started, ended = threading.Event(), asyncio.Event()
     found: list[Served] = []
 
     async def serve() -> None:
-        async with app.serve() as url:
+        async with app.serve(port=port) as url:
             found.append(Served(app, url, asyncio.get_running_loop()))
             started.set()
             await ended.wait()
@@ -119,6 +120,39 @@ def serving(app: App) -> Iterator[Served]:
     finally:
         found[0].do(ended.set)
         thread.join(10)
+
+
+class _Answer(BaseHTTPRequestHandler):
+    """Answers everything alike."""
+
+    status, headers_too, body = 404, {}, b"<html>no such page</html>"
+
+    def do_GET(self) -> None:
+        self.rfile.read(int(self.headers.get("content-length", 0)))
+        self.send_response(self.status)
+        for name, value in {"content-length": str(len(self.body)), **self.headers_too}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(self.body)
+
+    do_POST = do_GET  # noqa: N815 - the name that http.server looks for
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Log nothing."""
+
+
+@contextmanager
+def answering(status: int = 404, **headers: str) -> Iterator[str]:
+    """Serve what is no Lunora server: a page of HTML with one status for everything; yields its URL."""
+    handler = type("Answer", (_Answer,), {"status": status, "headers_too": headers})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join(10)
 
 
 @pytest.fixture

@@ -65,7 +65,7 @@ def test_pending_writes_are_logged_when_they_begin_to_wait_and_when_they_go_out(
     for pending in (0, 1, 2, 3, 0, 0, 1, 0):
         boards._show_pending(board, pending)
     assert ["3 writes" in line for line in board.log] == [False, True, False, False]
-    assert "1 writes" in board.log[-1]
+    assert "1 write[/]" in board.log[-1]
     assert board.pending == 0
 
 

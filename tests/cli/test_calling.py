@@ -165,11 +165,13 @@ def test_refused_token_ends_with_1(served):
     assert (done.exit_code, "UNAUTHORIZED" in done.stderr, "wrong-one" in done.output) == (1, True, False)
 
 
-def test_server_without_a_document_is_asked_all_the_same(served):
-    """An answer of any other sort tells nothing of functions."""
-    served.do(lambda: served.app.functions.pop("notes:shout"))
-    done = served.run("call", "notes:shout", "--url", served.url)
-    assert done.exit_code == 1
+def test_call_to_a_server_without_a_document_is_made_all_the_same(served, monkeypatch):
+    """An answer of any other sort tells nothing of functions: nothing is refused beforehand, nothing explained."""
+    monkeypatch.setattr(served.app, "openrpc", lambda: ["a page of a proxy"])
+    done = served.run("call", "notes:shout", '{"text": "hi"}')
+    assert (done.exit_code, done.stdout) == (0, '"HI"\n')
+    done = served.run("call", "notes:shuot")
+    assert (done.exit_code, "did you mean" in done.stderr) == (1, False)
 
 
 def test_interrupt_ends_a_call_with_130_and_no_traceback(served):

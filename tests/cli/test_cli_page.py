@@ -11,6 +11,7 @@ import typer
 
 from lunora_rx.cli.commands import app
 from lunora_rx.cli.ending import ExitCode
+from lunora_rx.cli.target import DEFAULT_URL
 from lunora_rx.devserver import App
 from tests.cli.conftest import serving
 
@@ -41,7 +42,7 @@ def test_examples_of_the_page_print_what_it_says(tmp_path, monkeypatch):
     exec(blocks("python")[0], names)
     assert isinstance(names["app"], App)
     with serving(names["app"]) as server:
-        for block in blocks("console"):
+        for block in (each.replace(DEFAULT_URL, server.url) for each in blocks("console")):
             for example in re.split(r"^\$ lunora-rx ", block, flags=re.MULTILINE)[1:]:
                 command, _, promised = example.partition("\n")
                 printed = server.run(*shlex.split(command)).output

@@ -31,7 +31,7 @@ def test_method_with_unreadable_parts_keeps_what_can_be_read():
     document = read_document(
         {"methods": [{"name": "a:b", "params": "many"}, {"name": "a:c", "params": [{"schema": 1}]}]}
     )
-    assert document.methods == {"a:b": Method("a:b", "None"), "a:c": Method("a:c", "None")}
+    assert document.methods == {"a:b": Method("a:b", "unknown"), "a:c": Method("a:c", "unknown")}
     document.check_kind("a:b", "query")
     document.check_kind("x:y", "query")
 
@@ -49,3 +49,21 @@ def test_control_characters_of_a_server_are_spelled_out():
     document = Document({"m:\x1b[2J": Method("m:\x1b[2J", "query")})
     told = document.explain(ServerError("none", code="NOT_FOUND"), "zz:zz", "query")
     assert told == "the server has: m:\\x1b[2J"
+
+
+@pytest.mark.parametrize("methods", [5, "many", {"name": "a:b"}, True])
+def test_document_whose_methods_are_no_list_tells_of_none(methods):
+    """Whatever answers there, the command goes on without it."""
+    assert read_document({"methods": methods}).methods == {}
+
+
+def test_signature_of_an_endless_schema_ends():
+    """What a server says is shown, and not followed to its end."""
+    schema = {"type": "string"}
+    for _ in range(1_000):
+        schema = {"anyOf": [schema, {"type": ["integer", "null"]}]}
+    endless = {"type": "object", "properties": {"x": schema, "y": {"const": [[]]}}}
+    document = read_document({"methods": [{"name": "a:b", "params": [{"schema": endless}]}]})
+    told = document.methods["a:b"].signature
+    assert told.startswith("{x?: any or ")
+    assert told.endswith("integer or null, y?: any}")

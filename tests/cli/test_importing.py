@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 
 import pytest
+
+from lunora_rx.cli.rowfile import open_rows
 
 
 @pytest.fixture
@@ -86,6 +89,44 @@ def test_file_with_a_wrong_line_is_refused_as_a_whole(served, write, name, text,
     assert done.exit_code == 2
     assert reason in done.stderr
     assert served.rows == []
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv"])
+def test_rows_of_a_file_are_never_all_in_memory(tmp_path, form):
+    """Neither while it is checked nor while it is read: a file that holds ten million bytes takes far less."""
+    line = '{"text": "' + "x" * 1000 + '"}' if form == "jsonl" else "x" * 1000
+    file = tmp_path / f"rows.{form}"
+    file.write_text("text\n" * (form == "csv") + f"{line}\n" * 10_000, encoding="utf-8")
+    tracemalloc.start()
+    with open_rows(str(file), None, keeps_text=False) as rows:
+        lengths = {len(row["text"]) for row in rows}
+        _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (len(rows), lengths) == (10_000, {1000})
+    assert most < 1_000_000
+
+
+@pytest.mark.parametrize("added", ['{"n": 9}\n', "no row\n"])
+@pytest.mark.parametrize("read", [0, 2])
+def test_file_that_is_changed_after_it_was_checked_is_read_no_further(tmp_path, added, read):
+    """What was checked and counted is what is sent, or the import stops and says why."""
+    file = tmp_path / "rows.jsonl"
+    file.write_text('{"n": 1}\n{"n": 2}\n{"n": 3}\n', encoding="utf-8")
+    with open_rows(str(file), None, keeps_text=False) as rows:
+        reading = iter(rows)
+        got = [next(reading)["n"] for _ in range(read)]
+        with file.open("a", encoding="utf-8") as other:
+            other.write(added)
+        with pytest.raises(ValueError, match=r"rows\.jsonl was changed while it was read"):
+            got += [row["n"] for row in reading]
+    assert got == [1, 2][:read]
+
+
+def test_standard_input_is_read_as_a_file_is(served):
+    """What can be read only once is checked before the first row is sent all the same."""
+    done = served.run("import", "notes:add", "-", "--format", "csv", stdin="a,b\n1,2\n1,2,3\n")
+    assert (done.exit_code, served.rows) == (2, [])
+    assert "the standard input, line 3: the row has not the 2 cells" in done.stderr
 
 
 def test_file_that_is_missing_is_named(served, tmp_path):

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 
 import pytest
 
+from lunora_rx import LunoraClient
 from lunora_rx.devserver import App
 from tests.cli.test_commands import COMMAND, run
+from tests.cli.test_queue import in_terminal
 
 
 @pytest.fixture
@@ -50,7 +53,22 @@ async def test_session_that_was_recorded_is_replayed(app, tmp_path):
     assert (shown[-1]["status"], shown[-1]["value"]) == ("live", [])
     code, out, err = await run_async("replay", path, "--speed", "inf")
     assert (code, err) == (0, "")
-    assert "1 live queries" in out
+    assert "1 live query, 2 snapshots in " in out
+
+
+async def test_replay_in_a_terminal_has_a_bar_of_its_progress(app, tmp_path):
+    """How many seconds of the recording are played, and of how many."""
+    path = str(tmp_path / "s.jsonl")
+    async with app.serve() as url, LunoraClient(url) as client:
+        client.record(path)
+        await client.live("rows:list").first()
+        await asyncio.sleep(1)
+    text = in_terminal([*COMMAND, "replay", path], columns=100)
+    lines = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text).split("\r\n")
+    played = [re.search(r"playing [━╸╺ ]*━.* ([0-9.]+) of ([0-9.]+) s", line) for line in lines]
+    seconds = [(float(each[1]), float(each[2])) for each in played if each]
+    assert {duration for _, duration in seconds} == {seconds[0][1]}
+    assert seconds[0][0] < 0.7 < seconds[-1][0] <= seconds[-1][1]
 
 
 async def test_record_of_a_query_that_fails_exits_with_1(app, tmp_path):

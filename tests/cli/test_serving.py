@@ -44,6 +44,17 @@ def file(tmp_path):
     return tmp_path / "app.py"
 
 
+def test_server_runs_on_uvloop_where_that_is_installed(file, tmp_path, monkeypatch):
+    """Here it is another module of that name, which says that it was used."""
+    (tmp_path / "elsewhere").mkdir()
+    program = "import asyncio\ndef run(main):\n    print('on uvloop', flush=True)\n    asyncio.run(main)\n"
+    (tmp_path / "elsewhere" / "uvloop.py").write_text(program)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "elsewhere"))
+    with serving(file, "--port", "0") as lines:
+        assert line_with("on uvloop", lines)
+        assert line_with("http://127.0.0.1:", lines)
+
+
 def test_file_finds_its_neighbours(file):
     """As it does when Python runs it."""
     with serving(file, "--port", "0") as lines:

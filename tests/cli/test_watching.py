@@ -92,3 +92,21 @@ def test_query_that_is_refused_at_first_ends_it(served, function, code, reason):
     done = served.run("watch", function)
     assert (done.exit_code, done.stdout) == (code, "")
     assert reason in done.stderr
+
+
+def test_token_that_is_refused_ends_it(served):
+    """Nobody can give it another one; the token itself is not told."""
+    done = served.run("watch", "notes:list", "--token", "no-good-91")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "refuses the token" in done.stderr
+    assert "no value yet" not in done.stderr
+    assert "LUNORA_TOKEN" in done.stderr
+    assert "no-good-91" not in done.stderr
+
+
+def test_token_that_is_refused_later_ends_it_after_the_last_value(served, watching):
+    """The reader learns why there is no more."""
+    next_line(watching, lambda line: line["status"] == "live")
+    served.do(lambda: served.app.faults.close_sockets(4001))
+    assert watching.wait(10) == 1
+    assert "TOKEN_EXPIRED" in watching.stderr.read()

@@ -76,3 +76,8 @@ def test_type_name_that_is_taken_gets_a_number():
         "Schema1st",
         "Schema",
     ]
+
+
+def test_type_name_is_the_one_that_python_reads():
+    """A sign that joins the letter before it does so where parts meet, too."""
+    assert TypeNames([]).take("Args" + pascal("\u00b4")) == "Arg\u015b"

@@ -1,7 +1,11 @@
-// Loads Perspective once a page, however many tables it has: its custom elements cannot be defined twice.
+// Loads Perspective once a page, however many tables it has: its custom elements cannot be defined twice. And has it
+// follow the page when that is light or dark, unless somebody chose a theme.
 
 const KEY = "__lunora_rx_perspective__";
 const PATIENCE = 60_000;
+const LIGHT = "Pro Light";
+const DARK = "Pro Dark";
+const STYLED = [100, 500, 2000]; // milliseconds within which a page's style sheets follow its attributes
 
 async function load(model) {
   const source = await new Promise((resolve, reject) => {
@@ -18,12 +22,38 @@ async function load(model) {
   return (await import(url)).default;
 }
 
+// What is behind an element: the first colour on the way to the root that can be seen.
+function is_dark(el) {
+  for (let at = el.isConnected ? el : document.body; at; at = at.parentElement) {
+    const [red, green, blue, alpha = 1] = (getComputedStyle(at).backgroundColor.match(/[\d.]+/g) ?? [0, 0, 0, 0]).map(Number);
+    if (alpha > 0) return 0.2126 * red + 0.7152 * green + 0.0722 * blue < 128;
+  }
+  return matchMedia("(prefers-color-scheme: dark)").matches;
+}
+
+function follow_page(model, el) {
+  const choose = () => {
+    const theme = model.get("theme");
+    if (!theme || theme === LIGHT || theme === DARK) model.set("theme", is_dark(el) ? DARK : LIGHT);
+  };
+  const observer = new MutationObserver(() => STYLED.forEach((delay) => setTimeout(choose, delay)));
+  for (const each of [document.documentElement, document.body]) observer.observe(each, { attributes: true });
+  choose();
+  return () => observer.disconnect();
+}
+
 async function render(props) {
   globalThis[KEY] ??= load(props.model).catch((error) => {
     delete globalThis[KEY];
     throw error;
   });
-  return (await globalThis[KEY]).render(props);
+  const perspective = await globalThis[KEY];
+  const leave = props.model.get("follows_page") ? follow_page(props.model, props.el) : () => {};
+  const end = await perspective.render(props);
+  return () => {
+    leave();
+    return end();
+  };
 }
 
 export default { render };

@@ -10,7 +10,14 @@ from lunora_rx.adapters.jupyter.cells import NO_VALUE, Table, table_of, text_of
 
 TEXT_ROWS = 20
 
-_TONES = {"live": "#1a7f37", "stale": "#9a6700", "failed": "#cf222e", "loading": "#656d76", "ended": "#656d76"}
+_TONES = {
+    "live": "#1a7f37",
+    "latest": "#0969da",
+    "stale": "#9a6700",
+    "failed": "#cf222e",
+    "loading": "#656d76",
+    "ended": "#656d76",
+}
 _BADGE = "color:#fff;border-radius:1em;padding:0.1em 0.7em;font-size:0.85em;background:"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -54,6 +55,7 @@ class Watch:
     Args:
         observable: What is watched; a live query or a shape with all that is known of it.
         draw: Takes each picture.
+        of: What its values are made of, which knows how good they are.
         interval: The shortest time between two values that are shown, in seconds.
         history: How many values are remembered.
         scheduler: What that time is told by; the running loop by default.
@@ -66,9 +68,11 @@ class Watch:
         *,
         interval: float,
         history: int,
+        of: Observable[Any] | None = None,
         scheduler: abc.SchedulerBase | None = None,
     ) -> None:
-        self._reports = reports_of(observable).pipe(lops.conflate(interval, scheduler=scheduler))
+        self._is_known = health_of(observable if of is None else of) is not None
+        self._reports = reports_of(observable, of).pipe(lops.conflate(interval, scheduler=scheduler))
         self._draw = draw
         self._viewers: set[str] = set()
         self._watching: abc.DisposableBase | None = None
@@ -122,7 +126,7 @@ class Watch:
 
     def _take(self, report: Report) -> None:
         snapshot, status, pending = report
-        self._badge = badge_of(snapshot, status, pending)
+        self._badge = badge_of(snapshot, status, pending, is_known=self._is_known)
         if snapshot.has_value:
             self._remember(snapshot)
         self._show()
@@ -150,13 +154,22 @@ class Watch:
         self._draw(Picture(self._badge, shown.snapshot, len(self._moments), position, self._held is not None))
 
 
-def reports_of(observable: Observable[Any]) -> Observable[Report]:
+def reports_of(observable: Observable[Any], of: Observable[Any] | None = None) -> Observable[Report]:
     """Return the snapshots of an Observable, with the status of its client and the writes that wait there."""
     nothing: Observable[Any] = reactivex.just(None)
-    status, pending = health_of(observable) or (nothing, reactivex.just(0))
+    status, pending = health_of(observable if of is None else of) or (nothing, reactivex.just(0))
     snapshots = snapshots_of(observable)
+    if of is not None:
+        snapshots = reactivex.combine_latest(snapshots, snapshots_of(of)).pipe(ops.starmap(_judged))
     # The client's status has its last word before the snapshots have theirs, which is the end that counts.
     return reactivex.combine_latest(snapshots, status, pending)
+
+
+def _judged(made: Snapshot[Any], source: Snapshot[Any]) -> Snapshot[Any]:
+    """Return what was made of a source, as good as the source is."""
+    if made.status is SnapshotStatus.FAILED:
+        return made
+    return replace(made, status=source.status, error=source.error, pending_layers=source.pending_layers)
 
 
 def snapshots_of(observable: Observable[Any]) -> Observable[Snapshot[Any]]:

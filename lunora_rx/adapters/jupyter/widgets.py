@@ -13,6 +13,7 @@ from reactivex import Observable
 
 from lunora_rx.adapters.jupyter.cells import NO_VALUE, rows_of, table_of, text_of, time_of
 from lunora_rx.adapters.jupyter.rows import RowsTable
+from lunora_rx.adapters.jupyter.rows_view import rows_view
 from lunora_rx.adapters.jupyter.watch import Picture, Watch
 
 __all__ = ["Panel", "has_perspective", "has_widgets"]
@@ -41,6 +42,7 @@ class Panel:
         fps: How many values are shown in a second at most.
         history: How many values can be looked back at.
         config: How Perspective shows rows; ``None`` for a plain table.
+        of: What its values are made of, which knows how good they are.
 
     Attributes:
         watch: What is shown while somebody looks.
@@ -48,13 +50,20 @@ class Panel:
     """
 
     def __init__(
-        self, observable: Observable[Any], title: str, *, fps: float, history: int, config: dict[str, Any] | None
+        self,
+        observable: Observable[Any],
+        title: str,
+        *,
+        fps: float,
+        history: int,
+        config: dict[str, Any] | None,
+        of: Observable[Any] | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._rows = None if config is None else RowsTable()
         self._config = None if config is None else {"title": title, **config}
         self._rows_view: Any = None
-        self.watch = Watch(observable, self._draw, interval=1 / fps, history=history)
+        self.watch = Watch(observable, self._draw, interval=1 / fps, history=history, of=of)
         self.head = _view_class()(title=title)
         self.head.on_msg(self._cross)
         self.root = self.head if config is None else _stack(self.head)
@@ -62,9 +71,10 @@ class Panel:
     def close(self) -> None:
         """Let go of the Observable, and of the widgets."""
         self.watch.close()
-        for widget in (self._rows_view, self.root, self.head):
-            if widget is not None:
-                widget.close()
+        if self._rows_view is not None:
+            self._rows_view.end()
+        self.root.close()
+        self.head.close()
 
     def act(self, message: dict[str, Any]) -> None:
         """Do what a viewer asks for; what is unknown is passed over."""
@@ -104,7 +114,7 @@ class Panel:
         value = picture.snapshot.value
         rows = None if self._rows is None else rows_of(value)
         if rows and self._show_rows(rows):
-            return {"rest": f"{len(rows):,} rows"}
+            return {"rest": f"{len(rows):,} row{'s' * (len(rows) != 1)}"}
         self._stack_up()
         return _content_of(value)
 
@@ -112,11 +122,14 @@ class Panel:
         assert self._rows is not None, "asked where there is a table only"
         if not self._rows.show(rows):
             return False
-        if self._rows_view is None:
-            self._rows_view = _rows_view(self._config or {})
-        if self._rows_view.table is not self._rows.table:
-            self._rows_view.load(self._rows.table)
+        before, table = self._rows_view, self._rows.table
+        if before is None or before.table is not table:
+            # A page asks for the table of a widget only once: another table needs another widget.
+            config = self._config if before is None else before.chosen()
+            self._rows_view = rows_view(table, self._rows.place, config or {})
         self._stack_up(self._rows_view)
+        if before is not None and before is not self._rows_view:
+            before.end()
         return True
 
     def _stack_up(self, *below: Any) -> None:
@@ -154,28 +167,3 @@ def _stack(head: Any) -> Any:
     import ipywidgets  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
     return ipywidgets.VBox([head])
-
-
-@cache
-def _rows_view_class() -> Any:
-    from perspective.widget import PerspectiveWidget  # type: ignore[import-not-found, import-untyped, unused-ignore]
-
-    # Each widget would bring the module (6 MB) along, and a page can run it only once: it is sent when asked for.
-    module = str(PerspectiveWidget._esm).encode()
-
-    class RowsView(PerspectiveWidget):  # type: ignore[misc, unused-ignore]
-        _esm = _HERE / "perspective.js"
-
-        def send_module(self, widget: Any, message: dict[str, Any], buffers: Any) -> None:
-            if message.get("type") == "module":
-                self.send({"type": "module"}, buffers=[module])
-
-    return RowsView
-
-
-def _rows_view(config: dict[str, Any]) -> Any:
-    view = _rows_view_class()(None, **{"settings": False, **config})
-    view.layout.height = view.layout.min_height = "26em"
-    view.layout.flex = "0 0 auto"
-    view.on_msg(view.send_module)
-    return view

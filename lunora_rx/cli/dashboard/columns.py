@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, TypeAlias
 
-from lunora_rx.protocol.text import serialize
+from lunora_rx.cli.text import encodable, json_text
 from lunora_rx.protocol.values import UNDEFINED, WireBigInt, WireDate
-from lunora_rx.protocol.wire import encode_wire
 
 ColumnKind: TypeAlias = Literal["empty", "integer", "float", "datetime", "text"]
 
@@ -50,7 +49,7 @@ def columns_of(value: object, before: Mapping[str, ColumnKind] | None = None) ->
     named: dict[str, list[Any]] = {name: [None] * len(rows) for name in before or ()}
     for index, row in enumerate(rows):
         for name, cell in row.items():
-            named.setdefault(str(name), [None] * len(rows))[index] = None if cell is UNDEFINED else cell
+            named.setdefault(encodable(str(name)), [None] * len(rows))[index] = None if cell is UNDEFINED else cell
     kinds: dict[str, ColumnKind] = {}
     for name, cells in named.items():
         found = _widest(_kind(name, cell) for cell in cells)
@@ -62,10 +61,8 @@ def columns_of(value: object, before: Mapping[str, ColumnKind] | None = None) ->
 def shown(value: object) -> str:
     """Return a value as one line of text: itself if it is one, else JSON as it goes over the wire."""
     if isinstance(value, str):
-        return value
-    if isinstance(value, WireBigInt):
-        return str(int(value))
-    return serialize(encode_wire(value)).decode()
+        return encodable(value)
+    return str(int(value)) if isinstance(value, WireBigInt) else json_text(value)
 
 
 def _rows(value: object) -> Sequence[Mapping[Any, Any]] | None:

@@ -9,18 +9,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from lunora_rx import Call, LiveQuery, LunoraClient, LunoraError, Mutation, Phase
-from lunora_rx.cli.dashboard.catalog import Catalog, read_catalog
+from reactivex import Observable
+
+from lunora_rx import Call, LunoraError, Mutation, Phase
+from lunora_rx.cli.dashboard.catalog import Catalog, ListedKind, read_catalog
 from lunora_rx.cli.dashboard.columns import shown
-from lunora_rx.cli.dashboard.frames import FrameLog, WatchedTransport
-from lunora_rx.codegen.document import DocumentError, FunctionKind
+from lunora_rx.cli.dashboard.frames import FrameLog
+from lunora_rx.cli.dashboard.shown import Shown, shown_of
+from lunora_rx.cli.target import Target
+from lunora_rx.cli.text import encodable
+from lunora_rx.codegen.document import DocumentError
 from lunora_rx.codegen.source import read_document
-from lunora_rx.protocol.recording import redact
-from lunora_rx.transport.aiohttp_transport import AiohttpTransport
 
 KEPT: Final = 100
 _TEXT: Final = 1000
-_MAX_SIZE: Final = 64 * 2**20
 _PATIENCE: Final = 5.0
 # What a call is before its verdict; those of a mutation are its phases.
 WAITING: Final = "waiting"
@@ -35,6 +37,7 @@ class Made:
     Attributes:
         at: When, in local time.
         kind: Mutation or action.
+        call: The call.
         function: Its path.
         args: Its arguments, as text.
         state: How far it has come.
@@ -42,7 +45,8 @@ class Made:
     """
 
     at: datetime
-    kind: FunctionKind
+    kind: ListedKind
+    call: Call[Any]
     function: str
     args: str
     state: str
@@ -58,8 +62,7 @@ class Desk:
     """The one client of a process, and what its pages made of it.
 
     Args:
-        url: The server.
-        token: Bearer of calls and token of sockets; it stands in nothing that a page shows.
+        target: The server, and the credential for it, which stands in nothing that a page shows.
 
     Attributes:
         client: The client.
@@ -68,42 +71,47 @@ class Desk:
         version: Grows whenever a call comes further.
     """
 
-    def __init__(self, url: str, *, token: str | None = None) -> None:
-        self.frames = FrameLog([token] if token else [])
-        transport = AiohttpTransport(max_frame_size=_MAX_SIZE, max_body_size=_MAX_SIZE)
-        self.client = LunoraClient(
-            url, auth_token=token, ws_token=token, transport=WatchedTransport(transport, self.frames)
-        )
+    def __init__(self, target: Target) -> None:
+        self.client = target.client()
+        self.frames = FrameLog([target.token] if target.token else [])
+        self.client.tap(self.frames)
         self.calls: deque[Made] = deque(maxlen=KEPT)
         self.version = 0
-        self._url = url
-        self._token = token
+        self._queue: list[Made] = []
+        self._target = target
+
+    @property
+    def queue(self) -> list[Made]:
+        """The writes that have no verdict yet, in the order in which they were made."""
+        self._queue = [each for each in self._queue if each.is_queued]
+        return self._queue
 
     async def aclose(self) -> None:
         """End the client."""
         await self.client.aclose()
 
-    def redact(self, text: str) -> str:
-        """Return a text without the token."""
-        return redact(text, [self._token] if self._token else [])
-
     async def read_catalog(self) -> Catalog:
         """Return the functions of the server; without a document there are none, and the reason is told."""
         try:
-            document = await asyncio.to_thread(read_document, self._url, auth_token=self._token, timeout=_PATIENCE)
+            target = self._target
+            document = await asyncio.to_thread(read_document, target.url, auth_token=target.token, timeout=_PATIENCE)
             return read_catalog(document)
         except DocumentError as error:
-            return Catalog(problem=self.redact(str(error)))
+            return Catalog(problem=self._target.redact(str(error)))
 
-    def live(self, function: str, args: Mapping[str, Any], shard: str | None) -> LiveQuery[Any]:
-        """Return a live query.
+    def watch(self, kind: ListedKind, function: str, args: Mapping[str, Any], shard: str | None) -> Observable[Shown]:
+        """Return what a query, a shape or a stream shows, for as long as somebody watches.
 
         Raises:
             ValueError: The path or the shard is none.
         """
-        return self.client.live(function, args, shard=shard)
+        if kind == "shape":
+            return shown_of(self.client.shape(function, args, shard=shard))
+        if kind == "stream":
+            return shown_of(self.client.stream(function, args, shard=shard))
+        return shown_of(self.client.live(function, args, shard=shard))
 
-    def run(self, kind: FunctionKind, function: str, args: Mapping[str, Any], shard: str | None) -> Made:
+    def run(self, kind: ListedKind, function: str, args: Mapping[str, Any], shard: str | None) -> Made:
         """Start a mutation or an action, and return what is written of it as it comes further.
 
         Raises:
@@ -114,9 +122,11 @@ class Desk:
             call = self.client.mutation(function, args, shard=shard)
         else:
             call = self.client.action(function, args, shard=shard)
-        made = Made(datetime.now().astimezone(), kind, function, self.redact(shown(dict(args)))[:_TEXT], WAITING)
+        told = self._target.redact(shown(dict(args)))[:_TEXT]
+        made = Made(datetime.now().astimezone(), kind, call, function, told, WAITING)
         self.calls.append(made)
         if isinstance(call, Mutation):
+            self._queue.append(made)
             call.phases.subscribe(lambda phase: self._note(made, str(phase)))
         call.subscribe(
             lambda result: self._note(made, None if kind == "mutation" else DONE, shown(result)),
@@ -126,11 +136,10 @@ class Desk:
 
     def _note(self, made: Made, state: str | None, result: str | None = None) -> None:
         made.state = state or made.state
-        made.result = made.result if result is None else self.redact(result)[:_TEXT]
+        made.result = made.result if result is None else self._target.redact(result)[:_TEXT]
         self.version += 1
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, LunoraError) and error.code:
-        return f"{error.code}: {error.message}"
-    return str(error)
+    told = f"{error.code}: {error.message}" if isinstance(error, LunoraError) and error.code else str(error)
+    return encodable(told)

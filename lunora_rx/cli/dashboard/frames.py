@@ -1,19 +1,17 @@
-"""The frames and calls between the dashboard's client and its server, looked at on their way."""
+"""The frames and calls between the dashboard's client and its server, as the client tells of them."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from lunora_rx.errors import CodecError
-from lunora_rx.interfaces import Socket, StreamingReply, Transport
-from lunora_rx.protocol.endpoints import PING, PONG, redact_url
+from lunora_rx import FrameText, LunoraError, Tap
+from lunora_rx.interfaces import SocketStage
 from lunora_rx.protocol.recording import redact
-from lunora_rx.protocol.rpc import HttpReply
-from lunora_rx.protocol.text import parse
+from lunora_rx.protocol.rpc import HttpReply, HttpRequest
 
 KEPT: Final = 200
 _TEXT: Final = 300
@@ -38,11 +36,11 @@ class Seen:
     text: str
 
 
-class FrameLog:
-    """Remembers the newest frames.
+class FrameLog(Tap):
+    """Remembers the newest frames and calls.
 
     Args:
-        secrets: What stands in no text.
+        secrets: What stands in no text, even where a server repeats it.
 
     Attributes:
         seen: The newest, the last one last.
@@ -54,91 +52,29 @@ class FrameLog:
         self.count = 0
         self._secrets = tuple(secrets)
 
-    def note(self, way: str, text: str | bytes | None, *, what: str | None = None) -> None:
-        """Remember one."""
-        whole = text if isinstance(text, str) else (text or b"").decode(errors="replace")
-        # The cut comes last: half a secret is no longer found.
-        shown = redact(whole, self._secrets)[:_TEXT]
-        size = len(text or b"") if not isinstance(text, str) else len(text.encode(errors="surrogatepass"))
-        self.count += 1
-        self.seen.append(Seen(datetime.now().astimezone(), way, what or _type(whole), size, shown))
+    def note_socket(self, shard: str, stage: SocketStage, code: int | None) -> None:
+        """Remember that a socket was opened or is gone."""
+        if stage != "connecting":
+            self._note("received", "opened" if stage == "open" else "closed", "" if code is None else f"code {code}", 0)
 
+    def note_frame(self, shard: str, frame: FrameText) -> None:
+        """Remember a frame."""
+        self._note("received" if frame.is_inbound else "sent", frame.type, frame.text, frame.size)
 
-def _type(text: str) -> str:
-    if text in (PING, PONG):
-        return "keepalive"
-    try:
-        tree = parse(text)
-    except CodecError:
-        return "unreadable"
-    kind = tree.get("type") if isinstance(tree, dict) else None
-    return kind if isinstance(kind, str) else "unknown"
+    def note_request(self, request: HttpRequest) -> None:
+        """Remember a request."""
+        self._note("sent", f"{request.method} {request.path}", request.body or b"", len(request.body or b""))
 
-
-class WatchedSocket:
-    """A socket whose frames are noted."""
-
-    def __init__(self, socket: Socket, log: FrameLog) -> None:
-        self._socket = socket
-        self._log = log
-
-    async def receive(self) -> str | bytes | None:
-        """Wait for the next frame."""
-        text = await self._socket.receive()
-        if text is None:
-            self._log.note("received", None, what="closed")
+    def note_reply(self, request: HttpRequest, reply: HttpReply | LunoraError) -> None:
+        """Remember what came of a request."""
+        if isinstance(reply, HttpReply):
+            self._note("received", f"reply {reply.status}", reply.body, len(reply.body))
         else:
-            self._log.note("received", text)
-        return text
+            self._note("received", "no reply", str(reply), 0)
 
-    async def send(self, text: str) -> None:
-        """Send a frame."""
-        self._log.note("sent", text)
-        await self._socket.send(text)
-
-    async def close(self, code: int = 1000) -> None:
-        """Close the socket."""
-        await self._socket.close(code)
-
-    @property
-    def close_code(self) -> int | None:
-        """The code that either side closed the socket with."""
-        return self._socket.close_code
-
-
-class WatchedTransport:
-    """A transport whose frames and calls are noted.
-
-    Args:
-        transport: Does the work.
-        log: Where they are noted.
-    """
-
-    def __init__(self, transport: Transport, log: FrameLog) -> None:
-        self._transport = transport
-        self._log = log
-
-    async def connect(self, url: str, headers: Mapping[str, str]) -> Socket:
-        """Open a WebSocket."""
-        socket = await self._transport.connect(url, headers)
-        self._log.note("received", None, what="opened")
-        return WatchedSocket(socket, self._log)
-
-    async def request(
-        self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, timeout: float
-    ) -> HttpReply:
-        """Make a request."""
-        self._log.note("sent", body, what=f"{method} {redact_url(url).partition('?')[0]}")
-        reply = await self._transport.request(method, url, headers=headers, body=body, timeout=timeout)
-        self._log.note("received", reply.body, what=f"reply {reply.status}")
-        return reply
-
-    async def stream(
-        self, method: str, url: str, *, headers: Mapping[str, str], timeout: float, read_timeout: float
-    ) -> StreamingReply:
-        """Make a request whose reply is read as it comes; the dashboard makes none."""
-        return await self._transport.stream(method, url, headers=headers, timeout=timeout, read_timeout=read_timeout)
-
-    async def aclose(self) -> None:
-        """Release the transport."""
-        await self._transport.aclose()
+    def _note(self, way: str, what: str, text: str | bytes, size: int) -> None:
+        whole = text if isinstance(text, str) else text.decode(errors="replace")
+        # The cut comes last: half a secret is no longer found.
+        told = redact(whole, self._secrets)[:_TEXT]
+        self.count += 1
+        self.seen.append(Seen(datetime.now().astimezone(), way, what, size, told))

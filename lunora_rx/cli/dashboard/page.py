@@ -1,4 +1,4 @@
-"""One open page: its live queries, each in a tab, until the browser goes."""
+"""One open page: what it watches, each in a tab, until the browser goes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lunora_rx.cli.dashboard.desk import Desk
 from lunora_rx.cli.dashboard.logs import PACE, Logs, headline
 from lunora_rx.cli.dashboard.picker import Picker
 from lunora_rx.cli.dashboard.toolkit import STYLES, Message, pn
-from lunora_rx.cli.dashboard.view import QueryView
+from lunora_rx.cli.dashboard.view import View
 
 _ACCENT = "#1f2a44"
 # A moon, in the page itself: one request less, and none that the server logs.
@@ -31,7 +31,7 @@ class Page:
         self._desk = desk
         self._title = title
         self._document = pn.state.curdoc
-        self._views: dict[int, QueryView] = {}
+        self._views: dict[int, View] = {}
         self._picker = Picker(self._start)
         self._logs = Logs(desk)
         self._tabs = pn.Tabs(closable=True, sizing_mode="stretch_both", min_height=440, dynamic=True)
@@ -72,14 +72,14 @@ class Page:
         self._picker.offer(await self._desk.read_catalog())
 
     def _start(self, function: Listed, args: dict[str, Any], shard: str | None) -> None:
-        if function.kind != "query":
+        if function.kind in ("mutation", "action"):
             self._desk.run(function.kind, function.path, args, shard)
             self._logs.show_calls()
             self._logs.look()
             return
-        live = self._desk.live(function.path, args, shard)
+        watched = self._desk.watch(function.kind, function.path, args, shard)
         title = " ".join([function.path, *([shown(args)] if args else []), *([f"on {shard}"] if shard else [])])
-        view = QueryView(live, title, self._document.add_next_tick_callback)
+        view = View(watched, function.path, title, self._document.add_next_tick_callback)
         self._views[id(view.view)] = view
         self._hint.show("")
         self._tabs.append((function.path, view.view))

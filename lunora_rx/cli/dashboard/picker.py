@@ -6,14 +6,20 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from lunora_rx.cli.dashboard.arguments import ArgumentsError
-from lunora_rx.cli.dashboard.catalog import Catalog, Listed
+from lunora_rx.cli.dashboard.catalog import Catalog, Listed, ListedKind
 from lunora_rx.cli.dashboard.form import ArgumentsForm
 from lunora_rx.cli.dashboard.toolkit import Message, pn
-from lunora_rx.codegen.document import FunctionKind
 from lunora_rx.errors import LunoraError
 
 OTHER: Final = "another function…"
-_VERBS: Final[dict[FunctionKind, str]] = {"query": "Watch", "mutation": "Run mutation", "action": "Run action"}
+_VERBS: Final[dict[ListedKind, str]] = {
+    "query": "Watch",
+    "shape": "Watch shape",
+    "stream": "Run stream",
+    "mutation": "Run mutation",
+    "action": "Run action",
+}
+_NARROW: Final = ".bk-btn { padding: 4px 2px; font-size: 12px; }"
 
 
 class Picker:
@@ -32,7 +38,9 @@ class Picker:
         wide = {"sizing_mode": "stretch_width"}
         self._function = pn.widgets.Select(name="Function", groups={"By hand": [OTHER]}, **wide)
         self._path = pn.widgets.TextInput(name="Function path", placeholder="messages:list", **wide)
-        self._kind = pn.widgets.RadioButtonGroup(options=list(_VERBS), value="query", **wide)
+        self._kind = pn.widgets.RadioButtonGroup(
+            options=list(_VERBS), value="query", button_style="outline", stylesheets=[_NARROW], **wide
+        )
         self._form = ArgumentsForm()
         self._shard = pn.widgets.TextInput(name="Shard (optional)", placeholder="the default shard", **wide)
         self._button = pn.widgets.Button(name=_VERBS["query"], button_type="primary", **wide)

@@ -13,30 +13,29 @@ from typing import Any, Final
 
 from lunora_rx.arguments import show_url
 from lunora_rx.cli.dashboard.desk import Desk
+from lunora_rx.cli.target import Target
 
 HOST: Final = "127.0.0.1"
 
 
-async def serve_dashboard(url: str, *, token: str | None, port: int, ready: Callable[[str], None]) -> None:
+async def serve_dashboard(target: Target, *, port: int, ready: Callable[[str], None]) -> None:
     """Serve pages until the process is asked to end.
 
     Args:
-        url: The Lunora server.
-        token: For it; it stays in this process.
+        target: The Lunora server, and the token for it, which stays in this process.
         port: Where to listen; 0 for any that is free.
         ready: Called with the URL of the page once it can be opened.
 
     Raises:
         OSError: The port cannot be had.
-        ValueError: The URL or the token is none.
     """
     ends = asyncio.Event()
     _end_on_interrupt(ends)
     asyncio.get_running_loop().set_exception_handler(_pass_over_gone_pages)
-    desk = Desk(url, token=token)
+    desk = Desk(target)
     try:
         key = secrets.token_urlsafe(16)
-        server, chosen = _serve(desk, show_url(url), key, port or _free_port())
+        server, chosen = _serve(desk, show_url(target.url), key, port or _free_port())
         try:
             ready(f"http://{HOST}:{chosen}/{key}/")
             await ends.wait()

@@ -6,11 +6,11 @@ from html import escape
 from importlib import import_module
 from typing import Any, Final
 
-__all__ = ["STYLES", "Message", "badge", "np", "pd", "pn"]
+__all__ = ["STYLES", "Message", "badge", "param", "pd", "perspective_styles", "pn"]
 
 # Any, so that the types are checked the same with and without the extra.
 pn: Any = import_module("panel")
-np: Any = import_module("numpy")
+param: Any = import_module("param")
 pd: Any = import_module("pandas")
 # What a page may hold has to be named before the first page is made.
 pn.extension("perspective", "tabulator")
@@ -34,6 +34,11 @@ STYLES: Final = """
 def badge(word: str, look: str = "") -> str:
     """Return a word as a coloured badge, in HTML."""
     return f'<span class="badge {escape(look or word)}">{escape(word)}</span>'
+
+
+def perspective_styles() -> list[str]:
+    """Return the style sheets of a Perspective viewer, which Panel's server has."""
+    return list(dict.fromkeys(import_module("panel.models.perspective").Perspective.__css__))
 
 
 class Message:

@@ -12,6 +12,7 @@ from reactivex import Observable
 from reactivex.disposable import CompositeDisposable
 
 from lunora_rx import LiveQuery, LunoraClient, Snapshot, SnapshotStatus, Status, api
+from lunora_rx.cli.text import counted
 
 HISTORY = 240
 MEAN_OVER = 20
@@ -120,7 +121,7 @@ def _show_status(board: Board, status: Status) -> None:
 
 def _show_pending(board: Board, pending: int) -> None:
     if board.pending and not pending:
-        board.note(f"[green]{board.most_pending} writes[/] that waited are on their way, in order")
+        board.note(f"[green]{counted(board.most_pending, 'write')}[/] from the queue: on the way, in order")
     elif pending and not board.pending:
         board.most_pending = 0
         board.note("writes [yellow]wait[/] in the queue")

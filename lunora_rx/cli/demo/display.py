@@ -12,6 +12,7 @@ from rich.text import Text
 
 from lunora_rx import Status
 from lunora_rx.cli.demo.board import Board, Rows
+from lunora_rx.cli.text import counted
 
 _BARS = "▁▂▃▄▅▆▇█"
 _WIDTH = 40
@@ -54,11 +55,15 @@ def _series(board: Board) -> Table:
 
 
 def _counts(board: Board) -> Text:
-    return Text(
-        f"\n{board.values} values · {len(board.seen)} rows seen · {board.alerts} alerts"
-        f" · {board.reconnects} reconnects · {board.resumed} resumes · {board.pending} writes waiting\n",
-        style="dim",
-    )
+    counts = [
+        counted(board.values, "value"),
+        f"{counted(len(board.seen), 'row')} seen",
+        counted(board.alerts, "alert"),
+        counted(board.reconnects, "reconnect"),
+        counted(board.resumed, "resume"),
+        f"{counted(board.pending, 'write')} waiting",
+    ]
+    return Text(f"\n{' · '.join(counts)}\n", style="dim")
 
 
 def _log(board: Board) -> Text:

@@ -20,6 +20,7 @@ from lunora_rx.cli.demo.board import HISTORY, Board, compose, rate
 from lunora_rx.cli.demo.display import render
 from lunora_rx.cli.demo.readings import Feed
 from lunora_rx.cli.demo.server import serving
+from lunora_rx.cli.text import without_fonts
 
 CUT_AFTER = 0.4
 CUT_AT_MOST = 6.0
@@ -182,7 +183,7 @@ def _print_summary(summary: dict[str, Any], *, as_json: bool, is_complete: bool)
 def _save_svg(board: Board, path: Path) -> None:
     console = Console(record=True, width=110, file=io.StringIO(), force_terminal=True, color_system="truecolor")
     console.print(render(board))
-    console.save_svg(str(path), title="lunora-rx demo")
+    path.write_text(without_fonts(console.export_svg(title="lunora-rx demo")), encoding="utf-8")
 
 
 def _print_line(content: dict[str, Any]) -> None:

@@ -16,9 +16,10 @@ from textual.containers import Horizontal, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Footer, Input, Sparkline, Static
 
+from lunora_rx.cli.contact import Contact
 from lunora_rx.cli.text import json_text, printable
 from lunora_rx.cli.watch.grid import Grid
-from lunora_rx.cli.watch.status import FRAMES_A_SECOND, Rate, Standing, status_line
+from lunora_rx.cli.watch.status import FRAMES_A_SECOND, Rate, Standing, refusal, status_line
 from lunora_rx.cli.watch.table import LiveTable, Order
 from lunora_rx.client import LunoraClient
 from lunora_rx.core.snapshot import Snapshot, SnapshotStatus
@@ -48,8 +49,10 @@ class View:
 
 
 class WatchApp(App[LunoraError]):
-    """Shows a live query until it is left; its result is the error of a query that failed before its first value.
+    """Shows a live query until it is left.
 
+    Its result is the error of a query that failed, of a token that was refused, or of a server that is none of Lunora,
+    before the first value.
     Snapshots come as fast as they like; the table takes the newest one ten times a second, and stands still while
     there is none.
 
@@ -57,6 +60,7 @@ class WatchApp(App[LunoraError]):
         client: The client of the query, which says how the connection is.
         live: The query.
         view: How it is shown at first.
+        contact: Hears what attempts to reach the server come to.
         clock: Tells the time, in seconds.
     """
 
@@ -90,15 +94,18 @@ class WatchApp(App[LunoraError]):
         live: LiveQuery[Any],
         view: View = View(),
         *,
+        contact: Contact | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__()
         self.table = LiveTable()
         self.snapshot: Snapshot[Any] = Snapshot()
         self.is_paused = False
+        self.is_refused = False
         self.spark = view.spark
         self._client = client
         self._live = live
+        self._contact = Contact(client) if contact is None else contact
         self._title = view.title
         self._clock = clock
         self._rate = Rate()
@@ -127,6 +134,9 @@ class WatchApp(App[LunoraError]):
     def on_mount(self) -> None:
         """Begin to watch."""
         self._grid.focus()
+        self._handles.add(self._client.tap(self._contact))
+        self._handles.add(self._contact.strangers.subscribe(self._leave_stranger))
+        self._handles.add(self._client.token_expired.subscribe(self._refuse))
         self._handles.add(self._live.snapshots.subscribe(self._take))
         self.set_interval(1 / FRAMES_A_SECOND, self.draw)
         self.draw()
@@ -159,7 +169,13 @@ class WatchApp(App[LunoraError]):
     def standing(self) -> Standing:
         """What the status line tells."""
         return Standing(
-            self.snapshot, self._client.status.value, self._client.pending.value, self.is_paused, self._rate.a_second
+            self.snapshot,
+            self._client.status.value,
+            self._client.pending.value,
+            self.is_paused,
+            self._rate.a_second,
+            self.is_refused,
+            self._contact.failure,
         )
 
     def action_sort(self) -> None:
@@ -223,9 +239,20 @@ class WatchApp(App[LunoraError]):
 
     def _take(self, snapshot: Snapshot[Any]) -> None:
         self.snapshot = snapshot
-        self._updates += snapshot.status is SnapshotStatus.LIVE
+        if snapshot.status is SnapshotStatus.LIVE:
+            self._updates += 1
+            self.is_refused = False
         if snapshot.status is SnapshotStatus.FAILED and not snapshot.has_value and not len(self.table):
             self.exit(snapshot.error, return_code=1)
+
+    def _refuse(self, _: object) -> None:
+        self.is_refused = True
+        if not self.snapshot.has_value:
+            self.exit(refusal(), return_code=1)
+
+    def _leave_stranger(self, stranger: LunoraError) -> None:
+        if not self.snapshot.has_value:
+            self.exit(stranger, return_code=1)
 
     def _heal(self) -> None:
         # A query that has failed stays failed until it is asked again, by us or by somebody who presses the key.

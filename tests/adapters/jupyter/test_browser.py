@@ -1,25 +1,25 @@
-"""Live views in JupyterLab, in headless Chromium: values change, a cut shows, nothing leaks, closing disposes."""
+"""Views in JupyterLab, Jupyter Notebook and marimo, in headless Chromium: what somebody sees who works with them."""
 
 from __future__ import annotations
 
-import asyncio
 import os
-import re
-import shutil
-import socket
-import sys
+from contextlib import ExitStack
+from functools import cache
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 
-pytest.importorskip("jupyterlab", reason="views are looked at in JupyterLab: tox run -e notebooks")
-pytest.importorskip("perspective", reason="rows are shown by Perspective with the extra jupyter")
-nbformat = pytest.importorskip("nbformat")
-async_api = pytest.importorskip("playwright.async_api", reason="a browser is driven by Playwright")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+for each in ("anywidget", "jupyterlab", "marimo", "nbformat", "notebook", "perspective", "PIL", "playwright"):
+    pytest.importorskip(each, reason="views are looked at in an environment of their own: tox run -e notebooks")
+
+from PIL import Image  # noqa: E402 - where it is missing, all of this is skipped
+
+from tests.adapters.jupyter import fronts  # noqa: E402
+from tests.browser.chromium import CHROMIUM, MISSING  # noqa: E402
 
 pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine"),
+    pytest.mark.skipif(not CHROMIUM.is_file(), reason=MISSING),
     pytest.mark.timeout(300),
 ]
 
@@ -30,143 +30,188 @@ from lunora_rx.adapters.jupyter import show
 from lunora_rx.devserver import App
 app = App()
 app.query("readings:list")(lambda ctx: ctx.db.table("readings").collect())
-app.mutation("readings:add")(lambda ctx, sensor, step, celsius:
-    ctx.db.insert("readings", sensor=sensor, step=step, celsius=celsius))
+app.mutation("readings:add")(lambda ctx, row: ctx.db.insert("readings", **row))
 server = app.serve()
 client = LunoraClient(await server.__aenter__(), polling=None)
 async def write():
     for step in range(1_000_000):
         for phase, sensor in enumerate(["cellar", "kitchen", "roof"]):
             celsius = round(18 + 4 * phase + 3 * math.sin(step / 9 + phase), 2)
-            await client.mutation(api.readings.add, {"sensor": sensor, "step": step, "celsius": celsius})
+            await client.mutation(api.readings.add, {"row": {"sensor": sensor, "step": step, "celsius": celsius}})
         await asyncio.sleep(0.2)
 writing = asyncio.create_task(write())
 readings = client.live(api.readings.list)
 """
 CHART = 'show(readings, plugin="Y Line", group_by=["step"], split_by=["sensor"], columns=["celsius"])'
-OBSERVERS = 'print("observers:", client._cache.observer_count)'
-CELLS = ["readings", CHART, "show(readings, plain=True)", "client.pending", OBSERVERS]
+PLAIN = "show(readings, plain=True)"
+OBSERVERS = "print(client._cache.observer_count)"
+NO_PERSPECTIVE = 'import sys; sys.modules["perspective"] = None'  # as find_spec sees what is not installed
 CUT = "app.faults.refuse_sockets(); app.faults.drop_sockets()"
-FLAGS = ["--no-sandbox", "--disable-gpu", "--enable-unsafe-swiftshader", "--disable-background-networking"]
-SECOND = 1000
+ADD = 'adding = client.mutation(api.readings.add, {"row": {"sensor": "roof", "step": 0, "celsius": 20}})'
+RELEASE = "app.faults.release()"
+CLEAR = '() => jupyterapp.commands.execute("notebook:clear-all-cell-outputs")'
+THEME = '(theme) => jupyterapp.commands.execute("apputils:change-theme", { theme })'
+IS_CHART = """() => [...document.querySelectorAll("perspective-viewer-charts-y-line")].some((each) => each._renderer)"""
+MARIMO = """
+import marimo
+app = marimo.App()
+
+@app.cell
+async def _():
+{server}
+    return client, readings
+
+@app.cell
+def _(readings):
+    readings
+    return
+
+@app.cell
+def _(client):
+    client.pending
+    return
+"""
 
 
-class Lab:
-    """A page of JupyterLab with one notebook."""
+@pytest.fixture(scope="module")
+def browser():
+    """The browser of the system."""
+    with fronts.chromium() as browser:
+        yield browser
 
-    def __init__(self, page):
-        self.page = page
-        self.badges = page.locator(".lunora-rx-badge")
-        self.rows = page.locator(".lunora-rx-rest")
 
-    def cell(self, number):
-        return self.page.locator(".jp-CodeCell").nth(number)
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    """What serves notebooks in JupyterLab, and in Jupyter Notebook: each is started once."""
+    with ExitStack() as stack:
 
-    async def run(self, number, text=None):
-        await self.cell(number).locator(".cm-content").click()
-        if text is not None:
-            await self.page.keyboard.press("Control+A")
-            await self.page.keyboard.insert_text(text)
-        await self.page.keyboard.press("Control+Enter")
-        prompt = self.cell(number).locator(".jp-InputPrompt")
-        for _ in range(600):
-            await asyncio.sleep(0.1)
-            if re.fullmatch(r"\[\d+\]:", await prompt.inner_text()):
-                return
-        raise AssertionError(f"cell {number} does not come to its end")
+        @cache
+        def served(front):
+            root = tmp_path_factory.mktemp(front)
+            return root, stack.enter_context(fronts.jupyter(root, front))
 
-    async def wait(self, expression):
-        await self.page.wait_for_function(expression, timeout=60 * SECOND)
-
-    async def badge(self, number, word):
-        shown = f"document.querySelectorAll('.lunora-rx-badge')[{number}]?.textContent"
-        await self.wait(f"() => {shown}?.startsWith('{word}')")
-
-    async def observers(self):
-        """Run the cell that counts observers, in the end, until its output is that of this run."""
-        prompt = await self.cell(5).locator(".jp-InputPrompt").inner_text()
-        await self.run(5)
-        output = self.cell(5).locator(".jp-OutputArea")
-        for _ in range(100):
-            await asyncio.sleep(0.1)
-            shown = await self.cell(5).locator(".jp-InputPrompt").inner_text()
-            if shown not in (prompt, "[*]:"):
-                return int(re.findall(r"observers: (\d+)", await output.inner_text())[0])
-        raise AssertionError("the kernel does not answer")
+        yield served
 
 
 @pytest.fixture
-async def lab(tmp_path):
-    """Serve a notebook, open it, and end everything afterwards."""
-    cells = [nbformat.v4.new_code_cell(text) for text in (SERVER, *CELLS)]
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), tmp_path / "views.ipynb")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    options = ["--no-browser", "--ip=127.0.0.1", f"--port={port}", "--IdentityProvider.token=t", "--allow-root"]
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "jupyterlab", *options, f"--ServerApp.root_dir={tmp_path}"),
-        env={**os.environ, "JUPYTER_CONFIG_DIR": str(tmp_path / "config"), "JUPYTER_DATA_DIR": str(tmp_path / "data")},
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    try:
-        async with async_api.async_playwright() as playwright:
-            browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-            page = await browser.new_page(viewport={"width": 1100, "height": 1750})
-            for _ in range(300):
-                try:
-                    await page.goto(f"http://127.0.0.1:{port}/lab/tree/views.ipynb?token=t")
-                    break
-                except async_api.Error:  # it does not listen yet
-                    await asyncio.sleep(0.2)
-            await page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=60 * SECOND)
-            await page.wait_for_selector("[data-status=idle]", state="attached", timeout=60 * SECOND)
-            yield Lab(page)
-            await browser.close()
-    finally:
-        process.terminate()
-        await process.wait()
+def opened(served, browser, request, tmp_path):
+    """What opens a notebook of cells; ``SHOTS`` keeps a picture of how each test ends."""
+    pages = []
+
+    def opened(*cells, front="lab"):
+        root, address = served(front)
+        name = request.node.originalname
+        fronts.write(root, name, cells)
+        pages.append(fronts.opened(browser, f"{address}{name}.ipynb"))
+        return pages[-1]
+
+    yield opened
+    for each in pages:
+        each.page.screenshot(path=Path(os.environ.get("SHOTS", tmp_path)) / f"{request.node.name}.png")
+        each.shut_down()
 
 
-async def test_views_in_jupyterlab_are_live_and_leave_nothing(lab, tmp_path):
-    """One story: values, many runs of a cell, a cut, the recovery, the past, the end. ``SHOTS`` keeps the pictures."""
-    shots = Path(os.environ.get("SHOTS", tmp_path))
-    for number in range(5):
-        await lab.run(number)
-        await asyncio.sleep(1)
-    await lab.badge(3, "live")
-    await lab.wait("() => document.querySelectorAll('perspective-viewer').length === 2")
-    before = await lab.rows.nth(0).inner_text()
-    await lab.wait(f"() => document.querySelector('.lunora-rx-rest').textContent !== '{before}'")
-    await asyncio.sleep(8)
-    await lab.page.screenshot(path=shots / "jupyter_live.png")
-    assert await lab.observers() == 3
-    for _ in range(3):
-        for number in (1, 2, 3):
-            await lab.run(number)
-            await asyncio.sleep(0.5)
-    await lab.badge(2, "live")
-    assert await lab.observers() == 3
+@pytest.mark.parametrize("where", ["lab", "lab without perspective", "notebook"])
+def test_view_follows_values_the_connection_and_writes(opened, where):
+    """Values change; a cut shows, and the write that waits; all comes back."""
+    front, _, without = where.partition(" ")
+    notebook = opened(NO_PERSPECTIVE * bool(without) + SERVER, "readings", "client.pending", "", front=front)
+    for number in range(3):
+        notebook.run(number)
+    notebook.badge(1, "live")
+    notebook.changes(1, ".lunora-rx-at")
+    assert notebook.cell(1).locator("perspective-viewer").count() == (not without)
+    notebook.run(3, CUT)
+    notebook.badge(1, "offline")
+    notebook.run(3, ADD)
+    notebook.badge(1, "offline, 2 writes pending")
+    assert notebook.cell(2).locator(".lunora-rx-text").inner_text() == "2"
+    notebook.run(3, RELEASE)
+    notebook.badge(1, "live")
+    notebook.changes(1, ".lunora-rx-at")
 
-    await lab.run(5, CUT)
-    await lab.badge(0, "offline")
-    await lab.badge(2, "offline")
-    await lab.page.screenshot(path=shots / "jupyter_offline.png")
-    await lab.run(5, "app.faults.release()")
-    await lab.badge(0, "live")
-    before = await lab.rows.nth(0).inner_text()
-    await lab.wait(f"() => document.querySelector('.lunora-rx-rest').textContent !== '{before}'")
 
-    await lab.page.locator(".lunora-rx-history").nth(0).fill("0")
-    await lab.wait("() => document.querySelector('.lunora-rx-at').textContent.startsWith('as of ')")
-    await lab.page.screenshot(path=shots / "jupyter_past.png")
+def test_view_that_is_paused_keeps_its_value_and_the_past_can_be_seen(opened):
+    """Pause holds, the slider goes back to the first value, resume shows the newest."""
+    notebook = opened(SERVER, "show(readings.map(len))")
+    notebook.run(0)
+    notebook.run(1)
+    cell = notebook.cell(1)
+    text, at = cell.locator(".lunora-rx-text"), cell.locator(".lunora-rx-at")
+    notebook.until(lambda: int(text.inner_text() or 0) > 20)
+    cell.locator(".lunora-rx-pause").click()
+    at.filter(has_text="as of").wait_for()
+    held, longest = int(text.inner_text()), cell.locator(".lunora-rx-history").get_attribute("max")
+    notebook.until(lambda: cell.locator(".lunora-rx-history").get_attribute("max") != longest)
+    assert int(text.inner_text()) == held
+    cell.locator(".lunora-rx-history").fill("0")
+    notebook.until(lambda: int(text.inner_text()) < held)
+    cell.locator(".lunora-rx-pause").click()
+    notebook.until(lambda: int(text.inner_text()) > held)
 
-    await lab.run(5, OBSERVERS)
+
+def test_cells_that_run_again_or_lose_their_output_leave_no_observer(opened):
+    """One observer a cell however often it runs, and none when its output is gone, or the page is."""
+    notebook = opened(SERVER, "readings", CHART, PLAIN, OBSERVERS)
+    for number in (0, 1, 2, 3, 1, 2, 3, 1, 2, 3):
+        notebook.run(number)
     for number in (1, 2, 3):
-        await lab.run(number, "None")
-    await lab.wait("() => document.querySelectorAll('.lunora-rx-badge').length === 1")
-    # The browser tells of a closed output when it has taken it away, and the kernel hears of it after the cell.
-    counts = [await lab.observers() for _ in range(5)]
-    assert counts[-1] == 0, counts
+        notebook.badge(number, "live")
+    # The browser tells of an output that is gone when it has taken it away: the kernel hears of it after the cell.
+    notebook.until(lambda: int(notebook.run(4)) == 3)
+    notebook.run(3, "None")
+    notebook.until(lambda: int(notebook.run(4)) == 2)
+    notebook.page.evaluate(CLEAR)
+    notebook.until(lambda: int(notebook.run(4)) == 0)
+
+
+def test_chart_is_drawn_and_moves(opened):
+    """Perspective's line chart, not the grid that it shows until its renderer is there; a new field does not end it."""
+    notebook = opened(SERVER, CHART, "")
+    notebook.run(0)
+    notebook.run(1)
+    notebook.page.wait_for_function(IS_CHART)
+    chart = notebook.cell(1).locator("perspective-viewer-charts-y-line")
+    notebook.until(lambda: colours(chart) >= 3)
+    before = chart.screenshot()
+    notebook.until(lambda: chart.screenshot() != before)
+    notebook.run(2, ADD.replace('"step"', '"is_dry": True, "step"'))
+    notebook.page.wait_for_timeout(1000)
+    notebook.page.wait_for_function(IS_CHART)
+    notebook.until(lambda: colours(chart) >= 3)
+
+
+def test_grid_is_dark_where_the_page_is(opened):
+    """Also when that changes; a theme that was asked for stays."""
+    notebook = opened(SERVER, "readings", 'show(readings, theme="Solarized")')
+    for number in range(3):
+        notebook.run(number)
+    viewers = [notebook.cell(number).locator("perspective-viewer") for number in (1, 2)]
+    for theme, wanted in (("Light", "Pro Light"), ("Dark", "Pro Dark"), ("Light", "Pro Light")):
+        notebook.page.evaluate(THEME, f"JupyterLab {theme}")
+        notebook.until(lambda wanted=wanted: viewers[0].get_attribute("theme") == wanted)
+    assert viewers[1].get_attribute("theme") == "Solarized"
+
+
+def colours(chart):
+    """Return how many strong colours, as those of lines, are in a picture of something."""
+    with Image.open(BytesIO(chart.screenshot())) as picture:
+        counted = picture.convert("RGB").getcolors(1 << 24)
+    return len({colour for count, colour in counted if count > 50 and max(colour) - min(colour) > 100})
+
+
+def test_view_in_marimo_is_live(browser, tmp_path):
+    """The last expression of a cell is a live view there, too."""
+    body = "".join(f"    {line}\n" for line in SERVER.splitlines())
+    (tmp_path / "views.py").write_text(MARIMO.format(server=body), encoding="utf-8")
+    command = ["marimo", "run", "views.py", "--headless", "--no-token", "--host", "127.0.0.1", "--port", "{port}"]
+    with fronts.served(command, "/", tmp_path / "log") as address:
+        page = browser.new_page()
+        page.set_default_timeout(fronts.PATIENCE)
+        page.goto(address)
+        page.locator(".lunora-rx-badge", has_text="live").nth(1).wait_for()
+        rows = page.locator(".lunora-rx-rows tr")
+        seen = rows.count()
+        rows.nth(seen + 3).wait_for()
+        page.screenshot(path=Path(os.environ.get("SHOTS", tmp_path)) / "marimo.png")
+        page.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from reactivex import Subject
 
 from lunora_rx import LunoraClient, api
 from lunora_rx.adapters.jupyter import Shown, places, show
@@ -64,6 +65,20 @@ async def test_bundle_shows_what_is_known_at_the_moment(client):
         data, _ = rows._repr_mimebundle_()
     assert "live('rows:list') (live)" in data["text/plain"]
     assert "<td>41</td>" in data["text/html"]
+
+
+async def test_bundle_of_a_derived_value_shows_it_where_its_source_is_watched(client):
+    """To look is no work then; where nobody watches, nothing is begun."""
+    await client.mutation(api.rows.add, {"row": {"n": 41}})
+    rows = client.live(api.rows.list)
+    shown = show(rows.map(len), of=rows, title="count")
+    assert shown._repr_mimebundle_()[0]["text/plain"] == "count (loading): no value yet"
+    with rows.subscribe():
+        await rows.first()
+        assert shown._repr_mimebundle_()[0]["text/plain"] == "count (live): 1"
+        failing = show(rows.map(lambda rows: rows[5]), of=rows, title="sixth")
+        assert failing._repr_mimebundle_()[0]["text/plain"] == "sixth (loading): no value yet"
+    assert client._cache.observer_count == 0
 
 
 def test_bundle_where_no_loop_runs_is_static():
@@ -149,6 +164,73 @@ async def test_rows_are_in_perspective_and_follow_row_by_row(client, panel_of):
     assert sorted(panel._rows.table.view().to_columns()["n"]) == [3, 2**40]
 
 
+@pytest.fixture
+async def shown(client, panel_of):
+    """Lists that a test gives, and how Perspective sorts what is told of them."""
+    pytest.importorskip("perspective", reason="rows are shown by Perspective with the extra jupyter")
+    lists = Subject()
+    panel = panel_of(lists)
+    panel.act({"do": "enter", "view": "a"})
+
+    async def shown(rows):
+        before = panel.head.history["count"]
+        lists.on_next(rows)
+        await until(lambda: panel.head.history["count"] > before)
+        view = panel._rows.table.view(sort=panel._rows_view.sort, columns=panel._rows_view.columns)
+        columns = view.to_columns()
+        view.delete()
+        return columns
+
+    return shown
+
+
+async def test_rows_stand_in_the_order_of_their_list(shown):
+    """Which is that of the query, and not of ids that go by chance; its column is not among those that are shown."""
+    rows = [{"_id": key, "n": n} for n, key in enumerate("qbz")]
+    assert await shown(rows) == {"n": [0, 1, 2], "_id": ["q", "b", "z"]}
+    assert (await shown([{"_id": "k", "n": 9}, *rows]))["_id"] == ["k", "q", "b", "z"]
+    assert (await shown(rows[::-1]))["_id"] == ["z", "b", "q"]
+    assert (await shown([{**row, "#": 5} for row in rows]))["_id"] == ["q", "b", "z"]
+    assert (await shown([{"_id": 2**60, "n": 1}, {"_id": 1.5, "n": 2}]))["_id"] == [str(2**60), "1.5"]
+
+
+async def test_rows_that_share_a_key_are_told_apart(shown):
+    """As are two writes that are shown under the same key before the server has given them one."""
+    rows = [{"_id": "?", "n": 1}, {"_id": "a", "n": 2}, {"_id": "?", "n": 3}, {"_id": "?", "n": 4}]
+    assert (await shown([*rows, {"_id": "? (2)", "n": 5}]))["_id"] == ["?", "a", "? (3)", "? (4)", "? (2)"]
+    assert await shown(rows[1:3]) == {"n": [2, 3], "_id": ["a", "?"]}
+
+
+async def test_view_of_a_derived_value_says_what_it_knows(app, client, panel_of):
+    """No more than that it is the latest, unless it is told what the value is made of."""
+    rows = client.live(api.rows.list)
+    plain, judged = panel_of(rows.map(len)), panel_of(rows.map(len), of=rows)
+    for each in (plain, judged):
+        each.act({"do": "enter", "view": "a"})
+    await until(lambda: (plain.head.label, judged.head.label) == ("latest", "live"))
+    app.faults.refuse_sockets()
+    app.faults.drop_sockets()
+    await until(lambda: judged.head.label == "offline")
+    client.mutation(api.rows.add, {"row": {"n": 1}})
+    await until(lambda: judged.head.label == "offline, 1 write pending")
+    assert plain.head.label == "latest"
+    app.faults.release()
+    await until(lambda: (judged.head.label, judged.head.content["text"]) == ("live", "1"))
+    assert (plain.head.label, plain.head.content["text"]) == ("latest", "1")
+
+
+async def test_chart_is_drawn_less_often_than_a_grid(client):
+    """A browser takes longer for it; whoever says how often is obeyed."""
+    rows = client.live(api.rows.list)
+    assert [show(rows)._fps, show(rows, plugin="Y Line")._fps, show(rows, plugin="Y Line", fps=20)._fps] == [10, 4, 20]
+
+
+async def test_marimo_says_which_options_it_cannot_follow(client):
+    """Its table is a plain one."""
+    with pytest.warns(UserWarning, match="plugin, columns is for JupyterLab"):
+        show(client.live(api.rows.list), plugin="Y Line", columns=["n"])._display_()
+
+
 async def test_rows_without_keys_are_a_plain_table(client, panel_of):
     """Perspective's rows have a key each; others are shown all the same."""
     pytest.importorskip("perspective", reason="rows are shown by Perspective with the extra jupyter")
@@ -165,6 +247,7 @@ async def test_rows_without_keys_are_a_plain_table(client, panel_of):
         ({"fps": "fast"}, TypeError, "fps"),
         ({"history": 0}, ValueError, "history"),
         ({"title": 5}, TypeError, "title"),
+        ({"of": "tasks"}, TypeError, "of is a live query or a shape, not str"),
     ],
 )
 def test_wrong_option_is_named(options, error, named):

@@ -32,6 +32,19 @@ def test_functions_are_grouped_by_kind():
     assert "limit" in listed.schema["properties"]
 
 
+def test_shapes_and_streams_can_be_picked_where_the_server_tells_of_them():
+    """They stand beside the methods; what cannot be read is left out, and a name that is taken says what it is."""
+    told = document()
+    args = {"name": "args", "schema": {"type": "object", "properties": {"upto": {"type": "integer"}}}}
+    told["x-lunora-streams"] = [{"name": "songs:count", "description": "Count.", "params": [args]}, "broken"]
+    told["x-lunora-shapes"] = [{"name": "songs:list"}, {"params": []}]
+    catalog = read_catalog(told)
+    assert (catalog.groups()["Streams"], catalog.groups()["Shapes"]) == (["songs:count"], ["songs:list (shape)"])
+    stream, shape = catalog.functions["songs:count"], catalog.functions["songs:list (shape)"]
+    assert (stream.kind, stream.text, [*stream.schema["properties"]]) == ("stream", "Count.", ["upto"])
+    assert (shape.kind, shape.path, shape.schema) == ("shape", "songs:list", {})
+
+
 def test_method_that_cannot_be_read_takes_no_other_with_it():
     """It is named, and the rest can be picked."""
     broken = document()

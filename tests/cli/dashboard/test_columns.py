@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from lunora_rx import UNDEFINED, WireDate
+from lunora_rx import UNDEFINED, WireBigInt, WireDate
 from lunora_rx.cli.dashboard.columns import columns_of
 
 
@@ -46,6 +46,20 @@ def test_column_keeps_its_kind_while_it_is_empty():
     before = columns_of([{"a": 1.5, "b": "x"}]).kinds
     assert columns_of([{"b": "y"}], before).kinds == {"a": "float", "b": "text"}
     assert columns_of([{"a": 1}], before).cells["a"] == [1.0]
+
+
+@pytest.mark.parametrize(
+    ("cell", "shown"),
+    [
+        ("\ud800", "\\ud800"),
+        ({"a": "\ud800"}, '{"a":"\\ud800"}'),
+        ([WireBigInt(5), 2**70], f'[["$lunora.wire$","bigint","5"],{2**70}]'),
+    ],
+)
+def test_cell_that_could_not_be_sent_is_shown(cell, shown):
+    """A page takes what UTF-8 has; no cell of a server may hold up the others."""
+    columns = columns_of([{"c": cell, "\udfff": "x"}])
+    assert columns.cells == {"c": [shown], "\\udfff": ["x"]}
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from lunora_rx.cli.watch.status import Standing, status_line
 from lunora_rx.cli.watch.table import LiveTable, Order
 from lunora_rx.core.snapshot import Snapshot, SnapshotStatus
 from lunora_rx.devserver import App, AppError
+from tests.cli.conftest import answering
 
 ROWS = 500
 SIZE = (90, 20)
@@ -217,6 +218,53 @@ async def test_connection_that_is_cut_dims_the_values_and_comes_back_by_itself()
         assert screen.styles_of("attic").color == bright
 
 
+async def test_token_that_is_refused_later_is_told_until_there_are_values_again():
+    """What was shown stays."""
+    async with watched() as screen:
+        screen.server.faults.refuse_sockets()
+        screen.server.faults.close_sockets(4001)
+        await screen.until(lambda: "token refused" in screen.status)
+        assert "500 rows" in screen.status
+        screen.server.faults.release()
+        await screen.until(lambda: screen.status.startswith("● live") and "token refused" not in screen.status)
+
+
+async def test_token_that_is_refused_at_first_ends_it():
+    """There is nothing to show."""
+    server = server_of_sensors()
+    server.authenticate(lambda token: None)
+    async with server.serve() as url, LunoraClient(url, ws_token="no-good", polling=None) as client:
+        app = WatchApp(client, client.live("sensors:list"))
+        async with app.run_test(size=SIZE) as pilot:
+            while app.return_code is None:
+                await pilot.pause(0.01)
+        assert (app.return_code, app.return_value.code) == (1, "TOKEN_EXPIRED")
+
+
+async def test_server_that_cannot_be_reached_is_told_until_it_can():
+    """As long as there is no value."""
+    brief = Backoff(initial=0.01, maximum=0.05)
+    async with LunoraClient("http://127.0.0.1:9", reconnect=brief, polling=None) as client:
+        app = WatchApp(client, client.live("sensors:list"))
+        async with app.run_test(size=SIZE) as pilot:
+            screen = Watched(None, client, app, pilot)
+            await screen.until(lambda: screen.status.startswith("● waiting  cannot connect to ws://127.0.0.1:9/"))
+            assert app.return_code is None
+        assert client.debug()["taps"] == 0
+
+
+async def test_server_that_is_none_of_lunora_ends_it():
+    """There will never be anything to show."""
+    brief = Backoff(initial=0.01, maximum=0.05)
+    with answering(404) as url:
+        async with LunoraClient(url, reconnect=brief) as client:
+            app = WatchApp(client, client.live("sensors:list"))
+            async with app.run_test(size=SIZE) as pilot:
+                await Watched(None, client, app, pilot).until(lambda: app.return_code is not None)
+    assert app.return_code == 1
+    assert f"what answers at {url} is no Lunora server" in str(app.return_value)
+
+
 async def test_pause_stops_the_table_and_not_the_watch():
     """The newest value is there when it goes on."""
     async with watched() as screen:
@@ -293,3 +341,10 @@ def test_word_of_the_status_line(snapshot, status, word):
     line = status_line(Standing(Snapshot(snapshot), status), LiveTable()).plain
     assert line.startswith(f"● {word}  ")
     assert ("by polling" in line) is (status is Status.POLLING)
+
+
+@pytest.mark.parametrize("snapshot", [SnapshotStatus.PENDING, SnapshotStatus.STALE, SnapshotStatus.LIVE])
+def test_failure_is_told_beside_a_value_that_is_not_live(snapshot):
+    """What is live came in spite of it."""
+    line = status_line(Standing(Snapshot(snapshot), Status.POLLING, failure="no way\x1b"), LiveTable()).plain
+    assert ("  no way\\x1b" in line) is (snapshot is not SnapshotStatus.LIVE)
