@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tests.crash.checker import check
-from tests.crash.evidence import COMPLAINTS, gather
+from tests.crash.evidence import COMPLAINTS, gather, read_queues
 from tests.crash.outcome import Outcome
 from tests.crash.plan import LONGEST_LIFE, Moment, WriterLife, plan_servers, plan_writers
 from tests.crash.processes import Child, Nursery
@@ -45,6 +45,7 @@ class _Run:
         self._nursery = Nursery(directory / COMPLAINTS)
         self._killed_writers = 0
         self._killed_servers = 0
+        self._handed_over: set[str] = set()
 
     async def run(self) -> Outcome:
         """Carry it out."""
@@ -56,8 +57,9 @@ class _Run:
                 servers = group.create_task(self._serve())
                 await self._write(lives)
                 servers.cancel()
-            await self._drain(sum(map(len, lives)))
+            await self._drain(sum(map(len, lives)), lives[-1][0].user)
         evidence = gather(self._directory, (life for group in lives for life in group))
+        evidence.handed_over = self._handed_over
         return Outcome(self._seed, self._killed_writers, self._killed_servers, evidence, check(evidence))
 
     async def _serve(self) -> None:
@@ -72,20 +74,24 @@ class _Run:
             await asyncio.sleep(life.pause)
 
     async def _write(self, lives: list[list[WriterLife]]) -> None:
-        """Let the writers live and die, each group after the one before."""
+        """Let the writers live and die, each group after the one before; note what one user leaves to another."""
+        user = lives[0][0].user
         for group in lives:
+            if group[0].user != user:
+                self._handed_over.update(read_queues(self._directory / "storage"))
+                user = group[0].user
             await asyncio.gather(*map(self._live, group))
 
     async def _live(self, life: WriterLife) -> None:
-        writer = self._start_writer(life.process, life.seed, "write")
+        writer = self._start_writer(life.process, life.seed, "write", life.user)
         sighting = _Sighting(self._log(life.process), life.moment)
         if await _until(lambda: sighting.has_come or not writer.is_alive, LONGEST_LIFE):
             await asyncio.sleep(life.moment.delay)
         self._killed_writers += writer.kill()
 
-    async def _drain(self, process: int) -> None:
+    async def _drain(self, process: int, user: str) -> None:
         self._start_server(0, -1)
-        writer = self._start_writer(process, f"{self._seed} drain", "drain")
+        writer = self._start_writer(process, f"{self._seed} drain", "drain", user)
         await _until(lambda: not writer.is_alive, _DRAIN_PATIENCE)
 
     def _start_server(self, dies_after: int, number: int) -> Child:
@@ -93,9 +99,9 @@ class _Run:
             "server", self._port, self._directory / "server", dies_after, f"{self._seed} {number}"
         )
 
-    def _start_writer(self, process: int, seed: str, task: str) -> Child:
-        url = f"http://127.0.0.1:{self._port}"
-        return self._nursery.start("writer", url, self._directory / "storage", self._log(process), process, seed, task)
+    def _start_writer(self, process: int, seed: str, task: str, user: str) -> Child:
+        url, storage = f"http://127.0.0.1:{self._port}", self._directory / "storage"
+        return self._nursery.start("writer", url, storage, self._log(process), process, seed, task, user)
 
     def _log(self, process: int) -> Path:
         return self._directory / "logs" / f"{process:04d}.log"

@@ -7,7 +7,8 @@ Lines are a kind and words:
 - ``composed NAME SHARD``: before the write is handed to the client
 - ``queued NAME`` / ``sent NAME`` / ``committed NAME`` / ``rejected NAME``: its phases
 - ``settled NAME STATUS CODE``: an event of ``client.settled``, also of writes of earlier processes
-- ``trouble TEXT``: what the client reported and should not have
+- ``trouble TEXT``: what the client reported and should not have, or showed although it was read for somebody else
+- ``shown SHARD NAME/AUTHOR ...``: what the live query of a shard showed when all was at rest, the latest write first
 - ``drained``: nothing waits any more
 
 A name is ``PROCESS-NUMBER``, which is the mutation id too. ``-`` stands for the default shard, and for no code.

@@ -44,6 +44,7 @@ class Outcome:
             "acknowledged": len(acknowledged(self.evidence)),
             "carried out": sum(map(len, self.evidence.tables.values())),
             "settled by another": self._count_settled_by_another(),
+            "left to another user": len(self.evidence.handed_over),
             **found,
             "other breaches": len(self.breaches) - sum(found.values()),
         }

@@ -1,6 +1,7 @@
 """When each process of a run is to die, drawn from a seed.
 
 A run is a row of stages. In most of them one writer after another has the directory to itself; in some two share it.
+The writers of one part of the run are one user's, those of the next another's.
 """
 
 from __future__ import annotations
@@ -8,6 +9,10 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
+
+USERS = ("ada", "bob")
+ERAS = 4
+"""How often, at most, the directory passes from one user to the other."""
 
 LONGEST_LIFE = 1.0
 """Seconds after which a writer is killed whose moment never came: the server may be down all its life."""
@@ -32,6 +37,7 @@ class WriterLife:
         is_alone: Whether no other writer lives at the same time.
         seed: Sets its pace.
         moment: When to kill it.
+        user: Who is signed in.
     """
 
     process: int
@@ -39,6 +45,7 @@ class WriterLife:
     is_alone: bool
     seed: str
     moment: Moment
+    user: str = USERS[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +72,9 @@ def plan_writers(seed: str, kills: int) -> Iterator[list[WriterLife]]:
         size = 2 if is_shared else min(chance.randrange(1, 7), kills - process)
         stage += is_shared or was_shared
         was_shared = is_shared
+        user = USERS[process * ERAS // kills % len(USERS)]
         lives = [
-            WriterLife(process + index, stage, not is_shared, f"{seed} {process + index}", _moment(chance))
+            WriterLife(process + index, stage, not is_shared, f"{seed} {process + index}", _moment(chance), user)
             for index in range(size)
         ]
         process += size

@@ -13,6 +13,10 @@ import threading
 from typing import Any
 
 from lunora_rx.devserver import App
+from tests.crash.plan import USERS
+
+LATEST = 10
+"""How many writes a live query of the journal shows."""
 
 _BIND_PATIENCE = 5.0
 
@@ -36,18 +40,24 @@ class Doom:
             threading.Timer(self._delay, os.kill, (os.getpid(), signal.SIGKILL)).start()
 
 
+def token_of(user: str) -> str:
+    """Return what a user's processes identify themselves with, in calls and for sockets."""
+    return f"token-{user}"
+
+
 def journal(doom: Doom) -> App:
-    """Return an app with one table of numbered writes."""
+    """Return an app with one table of numbered writes, each with its author."""
     app = App()
+    app.authenticate({token_of(user): user for user in USERS}.get)
 
     @app.mutation("journal:write")
     def write(ctx: Any, writer: int, number: int, text: str) -> str:
         doom.count()
-        return ctx.db.insert("journal", writer=writer, number=number, text=text)
+        return ctx.db.insert("journal", writer=writer, number=number, text=text, author=ctx.identity)
 
     @app.query("journal:latest")
     def latest(ctx: Any) -> list[Any]:
-        return ctx.db.table("journal").order("desc").take(10)
+        return [{**row, "reader": ctx.identity} for row in ctx.db.table("journal").order("desc").take(LATEST)]
 
     return app
 

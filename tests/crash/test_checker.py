@@ -7,7 +7,7 @@ import pytest
 from tests.crash.checker import check
 from tests.crash.evidence import Evidence
 from tests.crash.log import DEFAULT, parse_line
-from tests.crash.plan import Moment, WriterLife
+from tests.crash.plan import USERS, Moment, WriterLife
 
 _NEVER = Moment("opening", 1, 0.0)
 
@@ -130,3 +130,39 @@ def test_trouble_and_what_is_left_behind_are_reported():
     )
     found.crashes.append("KeyError: 1")
     assert kinds(found) == ["trouble", "left", "crashed", "damaged", "stuck"]
+
+
+def two_users(*logs, table, authors=None, handed_over=()):
+    """Return what a process of Ada's and then one of Bob's might have left, and the drain, which is Bob's too."""
+    lives = {number: WriterLife(number, number + 1, True, "", _NEVER, user) for number, user in enumerate(USERS)}
+    found = evidence(*logs, table=table, lives=lives)
+    found.authors = authors or {name: USERS[int(name[0])] for name in table}
+    found.handed_over = set(handed_over)
+    return found
+
+
+def test_write_that_was_carried_out_for_another_user_is_reported():
+    """Bob's process adopts what Ada's left, and must not send it."""
+    logs = ("opening; composed 0-0 -; queued 0-0", "opening; settled 0-0 committed -")
+    assert kinds(two_users(*logs, table=["0-0"])) == []
+    assert kinds(two_users(*logs, table=["0-0"], authors={"0-0": "bob"})) == ["wrong user"]
+
+
+def test_write_in_the_queue_when_the_user_changes_may_be_rejected_with_the_code_for_it():
+    """Only such a write, only by the other user's process, and for no other reason."""
+    queued = "opening; composed 0-0 -; queued 0-0"
+    rejected = "settled 0-0 rejected OFFLINE_IDENTITY_CHANGED"
+    assert kinds(two_users(queued, rejected, table=[], handed_over=["0-0"])) == []
+    assert kinds(two_users(queued, rejected, table=[])) == ["lost", "rejected"]
+    overflow = rejected.replace("IDENTITY_CHANGED", "QUEUE_OVERFLOW")
+    assert kinds(two_users(queued, overflow, table=[], handed_over=["0-0"])) == ["rejected"]
+    assert kinds(two_users(f"{queued}; {rejected}", "opening", table=[], handed_over=["0-0"])) == ["rejected"]
+
+
+@pytest.mark.parametrize("shown", ["0-1/ada", "0-0/ada 0-1/ada", "0-1/bob 0-0/ada", ""])
+def test_live_query_that_shows_something_else_than_the_table_is_reported(shown):
+    """A row too few, in another order, of another author, or nothing."""
+    log = "opening; composed 0-0 -; queued 0-0; composed 0-1 -; queued 0-1"
+    assert kinds(two_users(log, "opening; shown - 0-1/ada 0-0/ada", table=["0-0", "0-1"])) == []
+    told = f"opening; shown - {shown}".rstrip()
+    assert kinds(two_users(log, told, table=["0-0", "0-1"])) == ["not shown"]

@@ -13,11 +13,14 @@ from typing import Any
 
 from lunora_rx import Backoff, LunoraClient, LunoraError, MutationSettled
 from tests.crash.log import DEFAULT, Log
+from tests.crash.plan import USERS
+from tests.crash.server import token_of
 
 SHARDS = (None, "left")
 _BACKOFF = Backoff(initial=0.01, maximum=0.05)
 _MANY = 150
 _PATIENCE = 0.4
+_SHOWN_WITHIN = 10.0
 
 
 class Writer:
@@ -29,14 +32,18 @@ class Writer:
         log: Where it says what it sees.
         process: The number of this process, unique within a run.
         chance: Sets the pace.
+        user: Who is signed in.
     """
 
-    def __init__(self, url: str, directory: str, log: Log, process: int, chance: random.Random) -> None:
+    def __init__(
+        self, url: str, directory: str, log: Log, process: int, chance: random.Random, user: str = USERS[0]
+    ) -> None:
         self._url = url
         self._directory = directory
         self._log = log
         self._process = process
         self._chance = chance
+        self._user = user
         self._numbers = itertools.count()
 
     async def write_for_ever(self) -> None:
@@ -47,13 +54,24 @@ class Writer:
                     await self._step(client)
 
     async def drain(self) -> None:
-        """Send what waits in the directory; a last write to each shard comes behind it all."""
+        """Send what waits in the directory; a last write to each shard comes behind it all, and is then shown."""
         async with self._client() as client:
-            for shard in SHARDS:
-                await self._compose(client, shard)
+            last = {shard: await self._compose(client, shard) for shard in SHARDS}
             while client.pending.value:
                 await asyncio.sleep(0.01)
+            for shard, row_id in last.items():
+                await self._tell_what_is_shown(client, shard, row_id)
         self._log.say("drained")
+
+    async def _tell_what_is_shown(self, client: LunoraClient, shard: str | None, row_id: str) -> None:
+        """Wait until the last write is on the screen, and say what else is; one that never is, is missed."""
+        live = client.live("journal:latest", shard=shard)
+        shown: list[Any] = []
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_SHOWN_WITHIN):
+                shown = await live.first(lambda rows: bool(rows) and rows[0]["_id"] == row_id)
+        names = (f"{row['writer']}-{row['number']}/{row['author']}" for row in shown)
+        self._log.say("shown", shard or DEFAULT, *names)
 
     @asynccontextmanager
     async def _client(self) -> AsyncIterator[LunoraClient]:
@@ -63,11 +81,14 @@ class Writer:
             storage=self._directory,
             on_storage_error=self._complain,
             on_error=self._complain,
+            auth_token=token_of(self._user),
+            auth_subject=self._user,
+            ws_token=token_of(self._user),
             reconnect=_BACKOFF,
             queue_limit=10_000,
         ) as client:
             client.settled.subscribe(self._note_settled)
-            client.live("journal:latest").snapshots.subscribe(lambda _: None)
+            client.live("journal:latest").subscribe(self._look_at)
             self._log.say("opened")
             yield client
             self._log.say("closing")
@@ -114,11 +135,17 @@ class Writer:
     def _note_settled(self, event: MutationSettled) -> None:
         self._log.say("settled", event.mutation_id, event.status, event.code or "-")
 
+    def _look_at(self, rows: list[Any]) -> None:
+        for row in rows:
+            if row["reader"] != self._user:
+                self._log.say("trouble", "foreign", f"shows {self._user} what {row['reader']} was told")
+                return
+
     def _complain(self, error: Exception) -> None:
         self._log.say("trouble", type(error).__name__, error)
 
 
-def main(url: str, directory: str, log: str, process: str, seed: str, task: str) -> None:
+def main(url: str, directory: str, log: str, process: str, seed: str, task: str, user: str) -> None:
     """Write until the end; with the task ``drain``, end when nothing waits any more."""
-    writer = Writer(url, directory, Log(Path(log)), int(process), random.Random(seed))
+    writer = Writer(url, directory, Log(Path(log)), int(process), random.Random(seed), user)
     asyncio.run(writer.drain() if task == "drain" else writer.write_for_ever())

@@ -8,40 +8,17 @@ import pytest
 import reactivex
 
 from lunora_rx import Backoff, LunoraClient, ServerError
-from lunora_rx.devserver import App, AppError
 from tests.support import Recorder, until
 
 BRIEF = Backoff(initial=0.01, maximum=0.03)
 
 
-def make_app():
-    """A bank of two accounts, between which money moves: the sum is always 100."""
-    app = App()
-
-    @app.query("accounts:balance")
-    def balance(ctx, name: str):
-        return sum(row["amount"] for row in ctx.db.table("moves").where(account=name).collect())
-
-    @app.mutation("accounts:move")
-    def move(ctx, amount: int):
-        if amount < 0:
-            raise AppError("FORBIDDEN", "money moves one way")
-        ctx.db.insert("moves", account="a", amount=-amount)
-        ctx.db.insert("moves", account="b", amount=amount)
-
-    @app.mutation("accounts:open")
-    def open_account(ctx):
-        ctx.db.insert("moves", account="a", amount=100)
-
-    return app
-
-
 @pytest.fixture
-async def bank(no_tasks_left):
-    """A client of the bank, whose accounts are open, and the URL."""
-    async with make_app().serve() as url, LunoraClient(url, reconnect=BRIEF) as client:
+async def bank(no_tasks_left, origin):
+    """A client of a bank of two accounts between which money moves, so that the sum is always 100, and the URL."""
+    async with LunoraClient(origin, reconnect=BRIEF) as client:
         await client.mutation("accounts:open")
-        yield client, url
+        yield client, origin
 
 
 async def watch(client):

@@ -25,6 +25,9 @@ from tests.support import Recorder, turn, until
 from tests.test_persistence import SocketServer
 
 BRIEF = Backoff(initial=0.01, maximum=0.03)
+pytestmark = pytest.mark.embedded(
+    "a server with cookie sessions, whose tokens change hands, or one that is played by hand"
+)
 NOBODY_THERE = TransportError("nobody there", transient=True)
 ANA = {"auth_token": "token-ana", "auth_subject": "ana"}
 

@@ -17,6 +17,7 @@ from lunora_rx.rx.paginated import PagedSource, PaginatedQuery
 from tests.support import Recorder, until
 
 BRIEF = Backoff(initial=0.01, maximum=0.03)
+pytestmark = pytest.mark.embedded("a server that paginates")
 
 
 def place(row):

@@ -5,101 +5,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
-import aiohttp
 import pytest
 from aiohttp import web
 
 from lunora_rx import Backoff, CodecError, LunoraClient, Polling, ServerError, Status
-from lunora_rx.devserver import App
 from tests.support import Recorder, until
 
 BRIEF = Backoff(initial=0.01, maximum=0.03)
 OFTEN = Polling(interval=0.03, after_failures=2)
 ADD = "rows:add"
-LIST = "rows:list"
-_OWN_HEADERS = ("host", "content-length")
-
-
-class Gateway:
-    """A reverse proxy between a client and a server.
-
-    Attributes:
-        refusal: What an upgrade is answered with; ``None`` to let it through.
-        is_down: Whether every request is cut off without an answer.
-        upgrades: How many were asked for.
-        batches: The sizes of the batches that passed.
-        hold: When set, what replies to batches wait for; they have been carried out by then.
-    """
-
-    def __init__(self, target):
-        self.refusal = web.HTTPForbidden
-        self.is_down = False
-        self.upgrades = 0
-        self.batches = []
-        self.hold = None
-        self._target = target
-        self._sockets = set()
-
-    async def serve(self, request):
-        """Pass a request on, or do not."""
-        if self.is_down:
-            request.transport.abort()
-            raise web.HTTPServiceUnavailable
-        if request.headers.get("upgrade", "").lower() == "websocket":
-            return await self._upgrade(request)
-        return await self._pass_on(request)
-
-    async def cut(self):
-        """End every socket."""
-        for socket in list(self._sockets):
-            await socket.close()
-
-    async def _pass_on(self, request):
-        url, body = self._target + request.path_qs, await request.read()
-        headers = {name: text for name, text in request.headers.items() if name.lower() not in _OWN_HEADERS}
-        async with (
-            aiohttp.ClientSession() as session,
-            session.request(request.method, url, headers=headers, data=body) as reply,
-        ):
-            answer = web.Response(status=reply.status, body=await reply.read(), content_type="application/json")
-            answer.headers.update({name: text for name, text in reply.headers.items() if name.startswith("x-")})
-        if request.path.endswith("rpc-batch"):
-            self.batches.append(body.count(b"functionPath"))
-            if self.hold is not None:
-                await self.hold.wait()
-        return answer
-
-    async def _upgrade(self, request):
-        self.upgrades += 1
-        if self.refusal is not None:
-            raise self.refusal
-        near = web.WebSocketResponse()
-        await near.prepare(request)
-        self._sockets.add(near)
-        async with aiohttp.ClientSession() as session, session.ws_connect(self._target + request.path_qs) as far:
-            pumps = [asyncio.ensure_future(_pump(*ends)) for ends in ((near, far), (far, near))]
-            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
-            for pump in pumps:
-                pump.cancel()
-            await asyncio.gather(*pumps, return_exceptions=True)
-        self._sockets.discard(near)
-        await near.close()
-        return near
-
-
-async def _pump(source, target):
-    async for message in source:
-        await target.send_str(message.data)
+LIST = "rows:numbers"
 
 
 class Scene:
     """A server, a proxy before it, and a client behind that."""
 
-    def __init__(self, app, gateway, url):
-        self.app = app
+    def __init__(self, gateway, origin):
         self.gateway = gateway
-        self.url = url
-        self.runs = []
+        self.url = gateway.url
+        self._origin = origin
         self.clients = contextlib.AsyncExitStack()
 
     async def client(self, **options):
@@ -114,6 +38,11 @@ class Scene:
         await until(lambda: client.status.value is Status.POLLING)
         return client
 
+    async def table(self):
+        """Return what the server keeps, each number as often as it was written."""
+        async with LunoraClient(self._origin) as client:
+            return await client.query(LIST)
+
     async def passes(self, count=2):
         """Wait until so many more passes were answered."""
         end = len(self.gateway.batches) + count
@@ -121,49 +50,12 @@ class Scene:
 
 
 @pytest.fixture
-async def scene(no_tasks_left):
+async def scene(no_tasks_left, gateway, origin):
     """A server of rows behind a proxy that refuses upgrades."""
-    app, users = App(), {"token-ana": "ana", "token-bo": "bo"}
-
-    @app.authenticate
-    def authenticate(token):
-        return users.get(token)
-
-    @app.query(LIST)
-    def rows(ctx):
-        return [row["n"] for row in ctx.db.table("rows").collect()]
-
-    @app.query("rows:mine")
-    def mine(ctx):
-        return f"of {ctx.identity}"
-
-    @app.query("rows:echo")
-    def echo(ctx, n: int):
-        return n
-
-    @app.query("rows:broken")
-    def broken(ctx):
-        raise ValueError("no")
-
-    @app.mutation(ADD)
-    def add(ctx, n: int):
-        scene.runs.append(n)
-        return ctx.db.insert("rows", n=n)
-
-    async with app.serve() as target:
-        gateway = Gateway(target)
-        front = web.Application()
-        front.router.add_route("*", "/{path:.*}", gateway.serve)
-        runner = web.AppRunner(front, shutdown_timeout=0.1)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        scene = Scene(app, gateway, f"http://127.0.0.1:{runner.addresses[0][1]}")
-        try:
-            async with scene.clients:
-                yield scene
-        finally:
-            await gateway.cut()
-            await runner.cleanup()
+    gateway.refusal = web.HTTPForbidden
+    scene = Scene(gateway, origin)
+    async with scene.clients:
+        yield scene
 
 
 def append(n):
@@ -219,7 +111,7 @@ async def test_write_while_polling_goes_over_http_and_its_layer_with_the_next_pa
         assert client.pending.value == 0
     await until(lambda: not live.snapshot.is_optimistic)
     await scene.passes()
-    assert (seen.last, scene.runs) == ([*range(5)], [*range(5)])
+    assert (seen.last, await scene.table()) == ([*range(5)], [*range(5)])
     lengths = [len(each) for each in seen.values]
     assert lengths == sorted(lengths)
 
@@ -263,7 +155,7 @@ async def test_writes_of_an_outage_go_out_once_polling_answers(scene):
     await until(lambda: client.status.value is Status.POLLING)
     await client.mutation(ADD, {"n": 10})
     await asyncio.gather(*waiting)
-    assert scene.runs == [*range(11)]
+    assert await scene.table() == [*range(11)]
     await until(lambda: client.live(LIST).value == [*range(11)])
 
 
@@ -317,7 +209,7 @@ async def test_socket_that_can_be_had_again_ends_polling(scene):
     await until(lambda: rows.last == [1, 2, 3, 4])
     # The pass that was under way when the socket opened may still have been carried out.
     assert len(scene.gateway.batches) <= passes + 1
-    assert (seen.values, scene.runs) == ([7], [1, 2, 3, 4])
+    assert (seen.values, await scene.table()) == ([7], [1, 2, 3, 4])
     first = statuses.values.index(Status.CONNECTED)
     assert statuses.values[first + 1 :].count(Status.CONNECTED) == 1
     assert Status.POLLING in statuses.values[first:]

@@ -11,6 +11,7 @@ from lunora_rx.devserver import App
 from tests.support import Recorder, turn, until
 
 BRIEF = Backoff(initial=0.01, maximum=0.03)
+pytestmark = pytest.mark.embedded("a server with whispers")
 
 
 class Square:

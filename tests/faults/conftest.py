@@ -16,11 +16,6 @@ from tests.faults.shop import Shop, opened
 from tests.storage.disk import Reports
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Let tests say which row of the fault matrix they are."""
-    config.addinivalue_line("markers", "fault(number): the row of the fault matrix that a test proves")
-
-
 @pytest.fixture
 async def watched(caplog) -> AsyncIterator[None]:
     """Fails a test that leaves anything behind, or tells a token in its log."""

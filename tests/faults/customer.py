@@ -46,6 +46,11 @@ class Customer:
         """What became of the writes that waited."""
         return [(each.args["n"], each.status, each.code) for each in self.settled.values]
 
+    @property
+    def inherited(self) -> list[int]:
+        """The numbers that earlier clients have left, and that were settled for this one."""
+        return [number for number, _, _ in self.verdicts if number not in self.writes]
+
     def add(self, number: int, **options: Any) -> Any:
         """Write a number, shown at once."""
         return self._mutate("rows:add", {"n": number, **options})

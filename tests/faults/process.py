@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from tests.faults.proxy import Proxy
+from tests.faults.proxy import HOST, Proxy
 from tests.faults.rows import rows_app
 from tests.faults.shop import Shop
 
@@ -28,19 +28,27 @@ async def opened_apart(storage: Path | None = None) -> AsyncIterator[tuple[Shop,
 
 
 class Process:
-    """A server in a process of its own, on one port."""
+    """A server in a process of its own, on one port.
 
-    def __init__(self, storage: Path | None) -> None:
+    Args:
+        storage: Where it keeps its rows; ``None`` for memory.
+        host: The address it listens on.
+        within: The beginning of a command that runs it elsewhere, as in another network.
+    """
+
+    def __init__(self, storage: Path | None, *, host: str = HOST, within: Sequence[str] = ()) -> None:
         self.port = 0
         self._storage = storage
+        self._host = host
+        self._within = within
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
         """Start it and wait until it listens."""
-        arguments = [str(self.port), *([] if self._storage is None else [str(self._storage)])]
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tests.faults.server", *arguments, cwd=ROOT, stdout=asyncio.subprocess.PIPE
-        )
+        command = [*self._within, sys.executable, "-m", "tests.faults.server", self._host, str(self.port)]
+        if self._storage is not None:
+            command.append(str(self._storage))
+        self._process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=asyncio.subprocess.PIPE)
         assert self._process.stdout is not None
         self.port = int(await self._process.stdout.readline())
 

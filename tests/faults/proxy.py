@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import enum
 import socket
+import ssl
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -46,6 +47,7 @@ class Rules:
         piece: Bytes of the largest segment sent on; 0 for as they come.
         pause: Seconds after each segment.
         is_swallowed: Whether bytes are taken and go nowhere.
+        gate: What bytes are held back by until it is opened.
         change: What is sent on instead of a chunk.
         left: Bytes until the connection that carries the last of them is ended; ``None`` for no end.
         end: How it is ended then.
@@ -55,6 +57,7 @@ class Rules:
     piece: int = 0
     pause: float = 0.0
     is_swallowed: bool = False
+    gate: asyncio.Event | None = None
     change: Change | None = None
     left: int | None = None
     end: End = End.FIN
@@ -127,6 +130,8 @@ class Pipe:
         if rules[way].is_swallowed:
             # A stream with a hole in it does not exist: what was swallowed once passes nothing again.
             self.stranded.add(way)
+        if (gate := rules[way].gate) is not None:
+            await gate.wait()
         if way in self.stranded:
             return
         rest, is_last = rules[way].take(chunk)
@@ -147,16 +152,18 @@ class Proxy:
 
     Args:
         target_port: Where connections go.
+        tls: Lets connections come by TLS; they go on in plain text.
 
     Attributes:
-        connections: How many were accepted so far.
+        accepted_at: When each connection was accepted, by the clock of the loop.
         rules: What is done to the bytes of each direction.
     """
 
-    def __init__(self, target_port: int) -> None:
-        self.connections = 0
+    def __init__(self, target_port: int, *, tls: ssl.SSLContext | None = None) -> None:
+        self.accepted_at: list[float] = []
         self.rules = {way: Rules() for way in Way}
         self._target_port = target_port
+        self._tls = tls
         self._port = 0
         self._server: asyncio.Server | None = None
         self._pipes: set[Pipe] = set()
@@ -177,7 +184,12 @@ class Proxy:
     @property
     def url(self) -> str:
         """Where the proxy is, for HTTP."""
-        return f"http://{HOST}:{self._port}"
+        return f"{'https' if self._tls else 'http'}://{HOST}:{self._port}"
+
+    @property
+    def connections(self) -> int:
+        """How many were accepted so far."""
+        return len(self.accepted_at)
 
     @property
     def open_connections(self) -> int:
@@ -211,6 +223,11 @@ class Proxy:
         for way in ways or Way:
             self.rules[way].is_swallowed = True
 
+    def stall(self, *ways: Way) -> None:
+        """Hold bytes back, and pass them on when this is over: nothing is lost, however long it takes."""
+        for way in ways or Way:
+            self.rules[way].gate = asyncio.Event()
+
     def delay(self, seconds: float) -> None:
         """Let each byte be under way for longer."""
         for rules in self.rules.values():
@@ -230,6 +247,22 @@ class Proxy:
         """Send something else on than what came: flipped bits, twice the same, nothing."""
         self.rules[way].change = change
 
+    def duplicate(self, *ways: Way) -> None:
+        """Pass everything on twice, as it came: a frame, or several in a row, and then the same again."""
+        for way in ways or Way:
+            self.change(way, lambda chunk: chunk + chunk)
+
+    def drop_one(self, way: Way, mark: bytes) -> None:
+        """Leave out the next bytes that came together and hold a mark, such as one frame; only these."""
+
+        def change(chunk: bytes) -> bytes:
+            if mark not in chunk:
+                return chunk
+            self.rules[way].change = None
+            return b""
+
+        self.change(way, change)
+
     def answer(self, garbage: bytes) -> None:
         """Answer new connections with this instead of passing them on, and end them."""
         self._garbage = garbage
@@ -248,12 +281,15 @@ class Proxy:
     async def accept(self) -> None:
         """Listen, on the same port as before."""
         if self._server is None:
-            self._server = await asyncio.start_server(self._take, HOST, self._port)
+            self._server = await asyncio.start_server(self._take, HOST, self._port, ssl=self._tls)
             self._port = self._server.sockets[0].getsockname()[1]
 
     async def heal(self) -> None:
         """End every fault that is in force, also for the connections there are."""
+        gates = [rules.gate for rules in self.rules.values() if rules.gate is not None]
         self.rules.update({way: Rules() for way in Way})
+        for gate in gates:
+            gate.set()
         self._garbage = self._ends_at_once = None
         await self.accept()
 
@@ -262,7 +298,7 @@ class Proxy:
         assert task is not None
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        self.connections += 1
+        self.accepted_at.append(asyncio.get_running_loop().time())
         with contextlib.suppress(ConnectionError, asyncio.CancelledError):
             await self._serve(reader, writer)
 
@@ -313,8 +349,10 @@ async def _read_ahead(reader: asyncio.StreamReader, arrived: asyncio.Queue[tuple
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(OSError):  # it is closed already
-        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+    connection = writer.get_extra_info("socket")
+    if connection is not None:
+        with contextlib.suppress(OSError):  # it is closed already
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
     writer.transport.abort()
 
 

@@ -1,4 +1,4 @@
-"""The server of a shop as a process of its own: ``python -m tests.faults.server PORT [DIRECTORY]``."""
+"""The server of a shop as a process of its own: ``python -m tests.faults.server HOST PORT [DIRECTORY]``."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from urllib.parse import urlsplit
 from tests.faults.rows import rows_app
 
 
-async def main(port: int, storage: str | None = None) -> None:
+async def main(host: str, port: int, storage: str | None = None) -> None:
     app = rows_app().app
-    async with app.serve(port=port, storage=storage) as url:
+    async with app.serve(host, port, storage=storage) as url:
         sys.stdout.write(f"{urlsplit(url).port}\n")
         sys.stdout.flush()
         await asyncio.Event().wait()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]), *sys.argv[2:]))
+    asyncio.run(main(sys.argv[1], int(sys.argv[2]), *sys.argv[3:]))

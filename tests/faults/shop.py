@@ -40,6 +40,7 @@ class Shop:
     def client(self, **options: Any) -> LunoraClient:
         """Return a client that goes through the proxies, as Ada, and does not poll."""
         defaults: dict[str, Any] = {
+            "url": self.calls.url,
             "ws_url": self.sockets.url.replace("http", "ws") + "/_lunora/ws",
             "auth_token": ADA,
             "auth_subject": "ada",
@@ -48,7 +49,7 @@ class Shop:
             "heartbeat_interval": HEARTBEAT,
             "polling": None,
         }
-        return LunoraClient(self.calls.url, **(defaults | options))
+        return LunoraClient(**(defaults | options))
 
     @asynccontextmanager
     async def customer(self, *, is_connected: bool = True, **options: Any) -> AsyncIterator[Customer]:

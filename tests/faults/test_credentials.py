@@ -6,11 +6,13 @@ import asyncio
 
 import pytest
 
-from lunora_rx import Backoff, Status
+from lunora_rx import UNDEFINED, Backoff, LunoraClient, SnapshotStatus, Status
 from lunora_rx.errors import QueueError, ServerError
 from tests.faults import oracle
 from tests.faults.customer import until
+from tests.faults.proxy import Way
 from tests.faults.rows import ADA, ADA_2, BOB, CANARY, SOCKET
+from tests.support import Recorder
 
 TOKEN_EXPIRED = 4001
 
@@ -38,6 +40,41 @@ class Provider:
         if self.error is not None:
             raise self.error
         return self.token
+
+
+class Screen:
+    """What one client shows of two queries whose answers depend on who asks."""
+
+    def __init__(self, client: LunoraClient) -> None:
+        self.who, self.mine = client.live("server:who"), client.live("rows:mine")
+        self._told = Recorder(), Recorder()
+        for live, told in zip((self.who, self.mine), self._told, strict=True):
+            live.snapshots.subscribe(told)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it shows nothing of anybody's."""
+        shown = [each.snapshot for each in (self.who, self.mine)]
+        return all(each.status is SnapshotStatus.PENDING and each.value is UNDEFINED for each in shown)
+
+    @property
+    def readers(self) -> list[str]:
+        """For whom the server gave what was shown, since this was asked last, in order and each once in a row."""
+        values = [each.value for told in self._told for each in told.values if each.value is not UNDEFINED]
+        for told in self._told:
+            told.values.clear()
+        names = [name for value in values for name in _readers_of(value)]
+        return [name for place, name in enumerate(names) if name not in names[place - 1 : place]]
+
+    async def until_shown(self, reader: str, *numbers: int) -> None:
+        """Wait until everything is shown, for this reader."""
+        rows = [{"n": number, "reader": reader} for number in numbers]
+        await until(lambda: self.who.value == reader and self.mine.value is not UNDEFINED)
+        await until(lambda: [{"n": row["n"], "reader": row["reader"]} for row in self.mine.value] == rows)
+
+
+def _readers_of(value: str | list[dict[str, str]]) -> list[str]:
+    return [value] if isinstance(value, str) else [row["reader"] for row in value]
 
 
 # --- 16: the token of a socket has expired
@@ -78,7 +115,7 @@ async def test_refresh_that_fails_keeps_the_queue(shop):
         await oracle.check_closed(ada)
 
 
-@pytest.mark.fault(16)
+@pytest.mark.fault(16, 47)
 async def test_token_refused_again_and_again_makes_no_storm(shop):
     """Sockets that open only to be closed with 4001 prove nothing: the delay between them keeps growing."""
     provider = Provider()
@@ -161,7 +198,7 @@ async def test_refusal_of_one_slot_holds_that_write_alone(shop, ada):
 # --- 18: somebody else signs in
 
 
-@pytest.mark.fault(18)
+@pytest.mark.fault(18, 60)
 @pytest.mark.parametrize("count", [1, 3], ids=["single", "batch"])
 async def test_queued_writes_of_another_user_are_never_sent(shop, ada, count):
     """They are rejected and rolled back when Bob signs in, and Bob's own are the only ones to go out."""
@@ -179,7 +216,7 @@ async def test_queued_writes_of_another_user_are_never_sent(shop, ada, count):
     assert [row["author"] for row in await shop.table()] == ["bob"]
 
 
-@pytest.mark.fault(18)
+@pytest.mark.fault(18, 60)
 @pytest.mark.parametrize("mode", ["direct", "single", "batch"])
 async def test_write_in_flight_stays_its_authors_when_another_signs_in(shop, ada, mode):
     """What left under Ada's token is Ada's, answered to who awaited it; what follows is Bob's."""
@@ -201,7 +238,7 @@ async def test_write_in_flight_stays_its_authors_when_another_signs_in(shop, ada
     assert [row["author"] for row in await shop.table()] == ["ada"] * len(numbers) + ["bob"]
 
 
-@pytest.mark.fault(18)
+@pytest.mark.fault(18, 60)
 async def test_query_in_flight_is_answered_for_its_author_when_another_signs_in(shop, ada):
     """A call keeps the token it left with."""
     shop.faults.stall()
@@ -214,7 +251,61 @@ async def test_query_in_flight_is_answered_for_its_author_when_another_signs_in(
     await oracle.check(shop, ada, [])
 
 
-@pytest.mark.fault(18)
+@pytest.mark.fault(18, 60)
+async def test_values_of_another_user_leave_the_screen_at_once_and_late_frames_bring_none_back(shop):
+    """What the server still had to say to Ada arrives after Bob signed in, and before his socket is there."""
+    provider = Provider()
+    async with shop.customer(ws_token=provider) as ada:
+        await ada.write(0)
+        screen = Screen(ada.client)
+        await screen.until_shown("ada", 0)
+        assert screen.readers == ["ada"]
+        shop.sockets.stall(Way.DOWN)
+        await ada.write(1)
+        provider.may_answer.clear()
+        provider.token = BOB
+        ada.client.set_auth_token(BOB, "bob")
+        assert screen.is_empty
+        await shop.sockets.heal()
+        # The frame with Ada's row is on its way, and behind it the end of her socket.
+        await until(lambda: len(provider.asked_at) == 2 and shop.sockets.open_connections == 0)
+        assert screen.is_empty
+        assert screen.readers == []
+        provider.may_answer.set()
+        await screen.until_shown("bob", 0, 1)
+        assert screen.readers == ["bob"]
+        await oracle.check(shop, ada, range(2))
+        await oracle.check_closed(ada)
+
+
+@pytest.mark.fault(18, 60)
+async def test_values_that_another_user_left_on_disk_are_not_shown(shop, storage):
+    """Offline Ada sees what she saw last, Bob nothing; online he sees his own, and she finds nothing of his."""
+    async with shop.customer(storage=storage) as ada:
+        await ada.write(0)
+        await Screen(ada.client).until_shown("ada", 0)
+        await oracle.check_closed(ada, storage=storage)
+    shop.cut()
+    async with shop.client(storage=storage) as client:
+        await Screen(client).until_shown("ada", 0)
+    async with shop.client(storage=storage, auth_token=BOB, auth_subject="bob", ws_token=BOB) as client:
+        screen = Screen(client)
+        await until(lambda: client.status.value is Status.OFFLINE)
+        assert screen.is_empty
+        await shop.heal()
+        await screen.until_shown("bob", 0)
+        assert screen.readers == ["bob"]
+    shop.cut()
+    async with shop.client(storage=storage) as client:
+        screen = Screen(client)
+        await until(lambda: client.status.value is Status.OFFLINE)
+        assert screen.is_empty
+        client.set_auth_token(BOB, "bob")
+        assert screen.is_empty
+        assert screen.readers == []
+
+
+@pytest.mark.fault(18, 60)
 async def test_writes_of_a_user_who_signs_out_wait_for_their_return(shop, ada):
     """Nobody's session does not send them, and does not lose them either."""
     shop.cut()
@@ -229,7 +320,7 @@ async def test_writes_of_a_user_who_signs_out_wait_for_their_return(shop, ada):
     assert {row["author"] for row in await shop.table()} == {"ada"}
 
 
-@pytest.mark.fault(18)
+@pytest.mark.fault(18, 60)
 async def test_writes_of_nobody_are_not_sent_as_somebody(shop):
     """What was queued signed out is rejected when Bob signs in."""
     async with shop.customer(auth_token=None, auth_subject=None) as nobody:

@@ -73,7 +73,7 @@ async def check_next_client(shop, storage: Path, reports, survivors: list[int]) 
     assert shop.runs == [*survivors, 10, 11]
 
 
-@pytest.mark.fault(40)
+@pytest.mark.fault(40, 51)
 @pytest.mark.parametrize(
     ("damage", "survivors"),
     [(flip_a_byte, [0, 2]), (overwrite, []), (empty, []), (delete, [])],
@@ -88,7 +88,7 @@ async def test_damaged_queue_is_reported_and_what_is_whole_is_sent(
     assert len(damaged(storage)) == 1
 
 
-@pytest.mark.fault(40)
+@pytest.mark.fault(40, 51)
 async def test_truncated_queue_is_reported_and_its_beginning_is_sent(shop, storage, reports):
     """Whatever of a hundred writes can still be read goes out, each once and in order."""
     await left_behind(shop, storage, *range(100))
@@ -104,7 +104,7 @@ async def test_truncated_queue_is_reported_and_its_beginning_is_sent(shop, stora
     assert len(damaged(storage)) == 1
 
 
-@pytest.mark.fault(40)
+@pytest.mark.fault(40, 51)
 async def test_queue_whose_log_is_gone_is_reported_and_sends_what_it_holds(shop, storage, tmp_path, reports):
     """A database without its log is an older one: that it is, is noticed, and the server knows what it has done."""
     await left_behind(shop, storage, 0)
@@ -118,7 +118,7 @@ async def test_queue_whose_log_is_gone_is_reported_and_sends_what_it_holds(shop,
     await check_next_client(shop, copy, reports, [0])
 
 
-@pytest.mark.fault(40)
+@pytest.mark.fault(40, 51)
 @pytest.mark.parametrize(("damage", "is_noticed"), [(overwrite, True), (cut_short, True), (empty, False)])
 async def test_damaged_read_cache_harms_no_write(shop, storage, reports, damage, is_noticed):
     """The queue beside it is whole, and values come from the server; a cache that is merely empty is none to report."""
@@ -137,7 +137,7 @@ async def test_damaged_read_cache_harms_no_write(shop, storage, reports, damage,
         await oracle.check_closed(ada, storage=storage)
 
 
-@pytest.mark.fault(41)
+@pytest.mark.fault(41, 51)
 @pytest.mark.parametrize("place", ["value", "key"])
 async def test_planted_pickle_is_reported_and_runs_no_code(shop, storage, reports, tmp_path, place):
     """The records beside it are sent."""
@@ -151,7 +151,7 @@ async def test_planted_pickle_is_reported_and_runs_no_code(shop, storage, report
     assert not (tmp_path / "ran").exists()
 
 
-@pytest.mark.fault(41)
+@pytest.mark.fault(41, 51)
 async def test_planted_path_is_reported_and_read_by_nobody(shop, storage, reports, tmp_path):
     """The file that a row names is neither sent, told nor deleted."""
     secret = tmp_path / "secret"
@@ -162,7 +162,7 @@ async def test_planted_path_is_reported_and_read_by_nobody(shop, storage, report
     assert secret.read_text() == "not to be read"
 
 
-@pytest.mark.fault(41)
+@pytest.mark.fault(41, 51)
 async def test_planted_record_of_another_program_is_reported_and_not_sent(shop, storage, reports):
     """A row with no checksum of this library is none of its records, whatever it says."""
     await left_behind(shop, storage, 0, 1, 2)
@@ -178,7 +178,7 @@ def cache_databases(storage: Path) -> Iterator[Path]:
     return iter(found)
 
 
-@pytest.mark.fault(40)
+@pytest.mark.fault(40, 51)
 @pytest.mark.parametrize("damage", [overwrite, empty, delete])
 async def test_damaged_client_id_doubles_nothing(shop, storage, reports, damage):
     """A replay carries the id that composed the write: the server of a nobody knows it by that."""

@@ -2,71 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from urllib.parse import urlsplit
 
 import pytest
 
 from lunora_rx.errors import StorageError
 from tests.faults import oracle
-from tests.faults.customer import PATIENCE, until
-from tests.faults.process import ROOT
-from tests.faults.proxy import Proxy
+from tests.faults.customer import until
+from tests.faults.neighbour import neighbour
 from tests.storage.disk import needs_fork
 
 
-class Neighbour:
-    """A client in another process, behind a proxy of its own."""
-
-    def __init__(self, process: asyncio.subprocess.Process, way: Proxy) -> None:
-        self.way = way
-        self._process = process
-
-    async def next_line(self) -> str:
-        """Return what it says next."""
-        assert self._process.stdout is not None
-        async with asyncio.timeout(PATIENCE):
-            return (await self._process.stdout.readline()).decode().rstrip("\n")
-
-    async def kill(self) -> None:
-        """Kill it, with no farewell."""
-        if self._process.returncode is None:
-            self._process.kill()
-        await self._process.communicate()
-
-    async def close(self) -> None:
-        """Tell it to close its client, and wait until it has."""
-        async with asyncio.timeout(PATIENCE):
-            await self._process.communicate(b"\n")
-        assert self._process.returncode == 0
-
-
-@asynccontextmanager
-async def neighbour(shop, storage, *numbers: int, task: str = "nothing") -> AsyncIterator[Neighbour]:
-    """A client in another process that has queued numbers and finds no server; killed at the end."""
-    port = urlsplit(shop.url).port
-    assert port is not None
-    async with Proxy(port) as way:
-        way.refuse()
-        arguments = [way.url, str(storage), task, *map(str, numbers)]
-        process = await asyncio.create_subprocess_exec(
-            *[sys.executable, "-W", "ignore::DeprecationWarning", "-m", "tests.faults.writer", *arguments],
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            cwd=ROOT,
-        )
-        found = Neighbour(process, way)
-        try:
-            yield found
-        finally:
-            await found.kill()
-
-
-@pytest.mark.fault(42)
+@pytest.mark.fault(42, 50)
 async def test_two_processes_on_one_directory_send_what_is_their_own(shop, storage, reports):
     """Each has a lane: neither sends, drops or doubles what the other has queued."""
     async with neighbour(shop, storage, 0, 1) as other:
@@ -84,13 +31,13 @@ async def test_two_processes_on_one_directory_send_what_is_their_own(shop, stora
     async with shop.customer(storage=storage, on_storage_error=reports) as ada:
         await ada.write(4)
         await oracle.check(shop, ada, [2, 3, 0, 1, 4])
-        assert ada.verdicts == []
+        assert ada.inherited == []
         await oracle.check_closed(ada, storage=storage)
     assert shop.runs == [2, 3, 0, 1, 4]
     assert reports == []
 
 
-@pytest.mark.fault(42)
+@pytest.mark.fault(42, 50)
 @pytest.mark.parametrize("is_killed", [True, False], ids=["killed", "closed"])
 async def test_lane_of_a_process_that_is_gone_is_sent_by_the_next_client(shop, storage, reports, is_killed):
     """What it had queued comes first, in order, ahead of what is written now."""
@@ -106,7 +53,7 @@ async def test_lane_of_a_process_that_is_gone_is_sent_by_the_next_client(shop, s
     assert reports == []
 
 
-@pytest.mark.fault(42)
+@pytest.mark.fault(42, 50)
 async def test_lane_of_a_process_killed_beside_a_running_client_is_adopted_when_it_reconnects(shop, storage, reports):
     """A client that was there all along notices the lane that nobody holds any more."""
     async with shop.customer(storage=storage, on_storage_error=reports) as ada:
@@ -122,7 +69,7 @@ async def test_lane_of_a_process_killed_beside_a_running_client_is_adopted_when_
     assert reports == []
 
 
-@pytest.mark.fault(42)
+@pytest.mark.fault(42, 50)
 async def test_deleted_directory_is_reported_and_memory_goes_on(shop, storage, reports):
     """Writes wait and go out as without storage, and a directory is made anew for what still waits."""
     async with shop.customer(storage=storage, on_storage_error=reports) as ada:
@@ -143,7 +90,7 @@ async def test_deleted_directory_is_reported_and_memory_goes_on(shop, storage, r
         await oracle.check_closed(ada, storage=storage)
 
 
-@pytest.mark.fault(42)
+@pytest.mark.fault(42, 50)
 async def test_directory_deleted_while_writes_are_settled_loses_nothing(shop, storage, reports):
     """The verdicts are remembered in memory: nothing is sent again."""
     async with shop.customer(storage=storage, on_storage_error=reports) as ada:
@@ -158,12 +105,12 @@ async def test_directory_deleted_while_writes_are_settled_loses_nothing(shop, st
     async with shop.customer(storage=storage) as ada:
         await ada.write(2)
         await oracle.check(shop, ada, range(3))
-        assert ada.verdicts == []
+        assert ada.inherited == []
         await oracle.check_closed(ada, storage=storage)
     assert shop.runs == [0, 1, 2]
 
 
-@pytest.mark.fault(42)
+@pytest.mark.fault(42, 50)
 @pytest.mark.parametrize("task", ["fork", "fork-loop"])
 @needs_fork
 async def test_forked_child_gets_a_clear_error_and_its_parent_goes_on(shop, storage, reports, task):
@@ -181,7 +128,7 @@ async def test_forked_child_gets_a_clear_error_and_its_parent_goes_on(shop, stor
     assert shop.runs == [0, 1]
 
 
-@pytest.mark.fault(42)
+@pytest.mark.fault(42, 50)
 async def test_two_clients_of_one_process_on_one_directory_send_what_is_their_own(shop, storage, reports):
     """They have a lane each, and the one that stays takes over what the other leaves."""
     async with shop.customer(storage=storage, on_storage_error=reports) as ada:

@@ -131,6 +131,44 @@ async def test_swallow_silences_what_lost_bytes_and_ends_with_heal(proxy):
             await asyncio.wait_for(old[0].read(1), 0.05)
 
 
+async def test_stall_holds_bytes_back_and_loses_none(proxy):
+    """They arrive in order once it is over, with what was sent since."""
+    proxy.stall(Way.DOWN)
+    async with connected(proxy) as (reader, writer):
+        writer.write(b"held ")
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(reader.read(1), 0.05)
+        await proxy.heal()
+        writer.write(b"and more")
+        assert await answer(reader, writer, b"", size=13) == b"held and more"
+
+
+async def test_duplicate_passes_everything_on_twice(proxy):
+    """One way only, if so asked."""
+    proxy.duplicate(Way.UP)
+    async with connected(proxy) as ends:
+        assert await answer(*ends, b"abc", size=6) == b"abcabc"
+
+
+async def test_drop_one_leaves_out_what_holds_the_mark_once(proxy):
+    """What comes before and after it arrives."""
+    proxy.drop_one(Way.DOWN, b"lost")
+    async with connected(proxy) as ends:
+        assert await answer(*ends, b"first") == b"first"
+        ends[1].write(b"lost")
+        await until(lambda: proxy.rules[Way.DOWN].change is None)
+        assert await answer(*ends, b"lost no more") == b"lost no more"
+
+
+async def test_accepted_at_tells_when_each_connection_came(proxy):
+    """By the clock of the loop."""
+    began = asyncio.get_running_loop().time()
+    for _ in range(2):
+        async with connected(proxy) as ends:
+            await answer(*ends, b"x")
+    assert began <= proxy.accepted_at[0] <= proxy.accepted_at[1] <= asyncio.get_running_loop().time()
+
+
 async def test_delay_holds_each_byte_for_as_long_and_does_not_add_up(proxy):
     """Ten messages in a row arrive after one delay each way, not after ten."""
     loop = asyncio.get_running_loop()

@@ -58,7 +58,7 @@ async def keep(shop: Shop, customer: Customer, count: int, status: int, body: by
 # --- 19: too large
 
 
-@pytest.mark.fault(19)
+@pytest.mark.fault(19, 52)
 async def test_write_too_large_is_rejected_alone_and_the_others_go_on(small_shop):
     """A batch answered 413 is halved until the one that is too large stands alone; it is rolled back and reported."""
     async with small_shop.customer() as ada:
@@ -77,7 +77,7 @@ async def test_write_too_large_is_rejected_alone_and_the_others_go_on(small_shop
         await oracle.check_closed(ada)
 
 
-@pytest.mark.fault(19)
+@pytest.mark.fault(19, 52)
 @pytest.mark.parametrize("is_queued", [False, True], ids=["direct", "queued"])
 async def test_single_write_too_large_is_rejected(small_shop, is_queued):
     """The verdict is the same for a write that goes out alone."""
@@ -96,7 +96,7 @@ async def test_single_write_too_large_is_rejected(small_shop, is_queued):
         await oracle.check_closed(ada)
 
 
-@pytest.mark.fault(19)
+@pytest.mark.fault(19, 52)
 @counts
 async def test_413_of_something_in_between_counts_for_the_write_alone(shop, ada, count):
     """A page that says 413 is taken at its word; with more than one write the halves are tried again."""
@@ -156,7 +156,7 @@ async def test_arguments_that_the_server_cannot_bind_are_rejected(shop, ada):
 # --- 22: not so fast
 
 
-@pytest.mark.fault(22)
+@pytest.mark.fault(22, 52)
 @counts
 @pytest.mark.parametrize(
     ("hint", "shortest", "longest"),
@@ -188,7 +188,7 @@ async def test_rate_limit_is_waited_for_and_no_longer_than_a_minute(shop, quiet,
     assert quiet.verdicts == [(number, "committed", None) for number in range(count)]
 
 
-@pytest.mark.fault(22)
+@pytest.mark.fault(22, 52)
 async def test_write_composed_during_the_wait_stays_behind(shop, quiet, clock):
     """A held write is not overtaken by a later one."""
     await keep(shop, quiet, 2, 429, retry_after="30")
@@ -198,7 +198,7 @@ async def test_write_composed_during_the_wait_stays_behind(shop, quiet, clock):
     await oracle.check(shop, quiet, range(3))
 
 
-@pytest.mark.fault(22)
+@pytest.mark.fault(22, 52)
 async def test_rate_limit_of_a_direct_write_is_its_callers_to_handle(shop, ada):
     """It raises ``ServerError`` with ``retry_after``, and is rolled back."""
     shop.faults.fail_calls(1, status=429, headers={"retry-after": "20"})
@@ -222,7 +222,7 @@ UNREADABLE = [
 ]
 
 
-@pytest.mark.fault(23)
+@pytest.mark.fault(23, 52)
 @counts
 @pytest.mark.parametrize(("status", "body"), UNREADABLE)
 async def test_reply_that_cannot_be_read_keeps_queued_writes(shop, quiet, clock, count, status, body):
@@ -233,7 +233,7 @@ async def test_reply_that_cannot_be_read_keeps_queued_writes(shop, quiet, clock,
     await oracle.check(shop, quiet, range(count))
 
 
-@pytest.mark.fault(23)
+@pytest.mark.fault(23, 52)
 @pytest.mark.parametrize(("status", "body"), UNREADABLE)
 async def test_reply_that_cannot_be_read_fails_a_direct_write(shop, ada, status, body):
     """Its caller is told ``INTERNAL``, transient, and the write is rolled back: a page is never data."""
@@ -246,7 +246,7 @@ async def test_reply_that_cannot_be_read_fails_a_direct_write(shop, ada, status,
     await oracle.check(shop, ada, [1])
 
 
-@pytest.mark.fault(23)
+@pytest.mark.fault(23, 52)
 @pytest.mark.parametrize("status", [400, 403, 404])
 async def test_page_of_a_proxy_is_no_verdict_on_a_batch(shop, quiet, clock, status):
     """A bare status says nothing about each write of a batch: all are kept."""
@@ -255,7 +255,7 @@ async def test_page_of_a_proxy_is_no_verdict_on_a_batch(shop, quiet, clock, stat
     await oracle.check(shop, quiet, range(3))
 
 
-@pytest.mark.fault(23)
+@pytest.mark.fault(23, 52)
 async def test_server_that_keeps_failing_is_asked_ever_less_often(shop, quiet, clock):
     """Each failed pass waits up to twice as long as the one before, and the writes outlast them all."""
     await keep(shop, quiet, 2, 503)
@@ -290,7 +290,7 @@ LOST = [
 ]
 
 
-@pytest.mark.fault(23)
+@pytest.mark.fault(23, 52)
 @pytest.mark.parametrize("strike", LOST)
 async def test_slot_without_a_verdict_keeps_its_write_alone(shop, quiet, clock, strike):
     """The others of the batch are committed; it goes out again, and is applied once."""
@@ -316,7 +316,7 @@ async def test_slots_told_twice_or_in_another_order_settle_each_write_once(shop,
     assert ada.verdicts == [(number, "committed", None) for number in range(3)]
 
 
-@pytest.mark.fault(22)
+@pytest.mark.fault(22, 52)
 @pytest.mark.parametrize(
     ("hint", "wait"),
     [

@@ -1,4 +1,8 @@
-"""Faults by the dozen, drawn at random, with clients that come and go: all rows of the matrix at once."""
+"""Faults by the dozen, drawn at random, with clients that come and go: all rows of the matrix at once.
+
+``STORMS`` says from how many seeds they are drawn, each once with polling and once without: 25, so 50 storms, by
+default; 500 for the long run.
+"""
 
 from __future__ import annotations
 
@@ -17,17 +21,23 @@ from tests.faults import oracle
 from tests.faults.customer import Customer
 from tests.faults.proxy import End, Way
 from tests.faults.shop import Shop, opened
+from tests.faults.table import counted
 
-SEEDS = range(int(os.environ.get("STORMS", "3")))
+SEEDS = range(int(os.environ.get("STORMS", "25")))
 CLIENTS = 3
 WRITES = 20
 LONGEST_WAIT = 61.0
 
 
 class Weather:
-    """Harms a shop, as chance will have it."""
+    """Harms a shop, as chance will have it.
+
+    Attributes:
+        strikes: How often it did.
+    """
 
     def __init__(self, shop: Shop, chance: random.Random) -> None:
+        self.strikes = 0
         self._shop = shop
         self._chance = chance
         self._spent: set[int] = set()
@@ -46,6 +56,7 @@ class Weather:
         """Harm, heal, or leave things as they are."""
         draw = self._chance.random()
         if draw < 0.35:
+            self.strikes += 1
             await self._chance.choice(self._strikes)()
         elif draw < 0.5:
             await self._shop.heal()
@@ -101,9 +112,10 @@ async def write_through(shop: Shop, weather: Weather, customer: Customer, number
         await customer.write(number)
 
 
+@pytest.mark.fault(43, 48, 52)
 @pytest.mark.parametrize("polls", [False, True])
 @pytest.mark.parametrize("seed", SEEDS)
-async def test_storm_loses_and_doubles_nothing(watched, clock, tmp_path: Path, seed: int, polls: bool):
+async def test_storm_loses_and_doubles_nothing(watched, clock, record_property, tmp_path: Path, seed: int, polls: bool):
     """After any sequence of faults, with clients closed in the midst of it, each write is there once, in order."""
     kept: list[int] = []
     async with opened() as shop:
@@ -120,6 +132,8 @@ async def test_storm_loses_and_doubles_nothing(watched, clock, tmp_path: Path, s
                     await oracle.check(shop, customer, kept)
                 await oracle.check_closed(customer, storage=tmp_path / "storage")
         assert shop.runs == kept
+    for name, number in (("storms", 1), ("storms: faults", weather.strikes), ("storms: writes", CLIENTS * WRITES)):
+        record_property(counted(name), number)
 
 
 def options(tmp_path: Path, *, polls: bool) -> dict[str, object]:

@@ -1,7 +1,8 @@
 """A client in a process of its own: ``python -m tests.faults.writer URL DIRECTORY TASK NUMBER...``.
 
-It queues numbers, does its task, says so, and waits until it is killed or told to close. Tasks are ``nothing``, and
-``fork`` or ``fork-loop``: let a child write with its parent's client, at once or in a loop of its own.
+It queues numbers, does its task, says so, and waits until it is killed or told to close. Tasks are ``nothing``;
+``fork`` or ``fork-loop``: let a child write with its parent's client, at once or in a loop of its own; and ``clocks``:
+say what the clocks show, wall clock and monotonic, and again whenever it is told to go on, until all is settled.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import time
 from pathlib import Path
 
 from lunora_rx import LunoraClient
@@ -31,9 +33,20 @@ async def main(url: str, storage: str, task: str, *numbers: str) -> None:
         for number in numbers:
             customer.add(int(number))
         await until(lambda: all(customer.was_queued(int(number)) for number in numbers))
-        if task != "nothing":
+        if task == "clocks":
+            await tell_the_time(customer)
+        elif task != "nothing":
             say(write_in_a_child(client, in_loop=task == "fork-loop"))
         say("ready")
+        await asyncio.to_thread(sys.stdin.readline)
+
+
+async def tell_the_time(customer: Customer) -> None:
+    """Say what the clocks show, whenever asked, until every write has its verdict."""
+    while True:
+        say(f"{time.time()} {time.monotonic()}")
+        if all(write.is_settled for write in customer.writes.values()):
+            return
         await asyncio.to_thread(sys.stdin.readline)
 
 

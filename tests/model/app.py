@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +14,7 @@ from lunora_rx.protocol import WireBigInt
 from lunora_rx.protocol.endpoints import HEADER_MUTATION_ID
 from lunora_rx.protocol.rpc import HttpReply
 from tests.model.pages import register_pages
-from tests.model.shapes import register_shapes
+from tests.model.shapes import Tables, group_of, register_shapes
 from tests.model.streams import register_streams
 
 ORIGIN = "https://model.test"
@@ -40,8 +41,18 @@ QUERIES: dict[str, tuple[str, dict[str, Any]]] = {
     "by size": ("rows:by_size", {}),
     "fragile": ("rows:fragile", {}),
     "touched": (TOUCH, {"id": "r1"}),
+    "who": ("users:who", {}),
+    "mine": ("users:mine", {}),
 }
 """Names of queries, and what each stands for."""
+
+OWN: dict[str, Callable[[Tables, str | None], Any]] = {
+    "who": lambda tables, subject: who_is(subject),
+    "mine": lambda tables, subject: [
+        {**row, "reader": who_is(subject)} for row in tables["rows"] if row["group"] == group_of(subject)
+    ],
+}
+"""The queries whose answer depends on who asks: what each gives, said once more in other words."""
 
 
 @dataclass(slots=True)
@@ -87,6 +98,11 @@ def user_of(token: str | None) -> str | None:
     return None if token is None else token.partition("-")[0]
 
 
+def who_is(subject: str | None) -> str:
+    """Return what a query says of its reader."""
+    return "nobody" if subject is None else subject
+
+
 def socket_token_of(token: str | None) -> str:
     """Return what the sockets of a bearer's user open with; it is good for as long as the world stands."""
     user = user_of(token)
@@ -114,6 +130,7 @@ def model_app(mood: Mood, *, change_retention: int, queued_bytes: int) -> App:
     app.authenticate(mood.subject_of)
     app.sessions.update({user: user for user in USERS})
     _register_queries(app)
+    _register_own(app)
     _register_touch(app)
     _register_mutations(app, mood)
     register_pages(app)
@@ -159,6 +176,17 @@ def _register_queries(app: App) -> None:
         if ctx.db.table("rows").where(size=0).count():
             raise AppError("ZERO", "a row has size 0")
         return "sound"
+
+
+def _register_own(app: App) -> None:
+    @app.query("users:who")
+    def who(ctx):
+        return who_is(ctx.identity)
+
+    @app.query("users:mine")
+    def mine(ctx):
+        rows = ctx.db.table("rows").where(group=group_of(ctx.identity)).collect()
+        return [{**row, "reader": who_is(ctx.identity)} for row in rows]
 
 
 def _register_touch(app: App) -> None:

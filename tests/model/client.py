@@ -20,9 +20,11 @@ from lunora_rx.core.backoff import Backoff
 from lunora_rx.core.calls import HttpRequest
 from lunora_rx.core.connection import Timing
 from lunora_rx.core.events import (
+    ClearReads,
     CloseSocket,
     CredentialRefused,
     Event,
+    ForgetReads,
     IdentityChanged,
     MutationQueued,
     MutationSettled,
@@ -33,6 +35,7 @@ from lunora_rx.core.events import (
     ReplaceRecord,
     SnapshotChanged,
     StaleRecordsDropped,
+    StoreReads,
     StoreRecord,
     SubscriptionClosed,
     ValueChanged,
@@ -53,8 +56,8 @@ from lunora_rx.errors import LunoraError, TransportError
 from lunora_rx.protocol import UNDEFINED, decode_wire, encode_wire, subscription_key
 from lunora_rx.protocol.rpc import Accepted, HttpReply
 from lunora_rx.protocol.values import Undefined
-from tests.model.app import GOOD_TOKEN, ORIGIN, QUERIES, TOUCH, socket_token_of, user_of
-from tests.model.disk import Disk
+from tests.model.app import GOOD_TOKEN, ORIGIN, OWN, QUERIES, TOUCH, socket_token_of, user_of, who_is
+from tests.model.disk import Disk, StoredRead, StoreOwned, Told, Wish
 from tests.model.history import FAILED, History
 from tests.model.lists import Lists, ListView
 from tests.model.network import Link, Network, Request, calls_of, mutation_ids_of, shard_of, subscription_id_of
@@ -93,7 +96,9 @@ class View:
         error: The latest error.
         pending_layers: How many layers the latest value is said to hold.
         ordinal: Place in the server's history that the value is known to have reached.
+        subject: Whom the server took for the user when it told the value.
         is_mid_run: Whether the value is between two states of the server: more deltas of one commit must follow.
+        is_seed: Whether the value is what an earlier process has left, and the server has not said anything yet.
     """
 
     query: str | PageQuery
@@ -104,7 +109,9 @@ class View:
     error: LunoraError | None = None
     pending_layers: int = 0
     ordinal: int = -1
+    subject: str | None = None
     is_mid_run: bool = False
+    is_seed: bool = False
 
 
 class Poll(NamedTuple):
@@ -114,6 +121,7 @@ class Poll(NamedTuple):
     subscriptions: list[Any]
     acknowledged: list[Write]
     identity: Any
+    reader: str | None
 
 
 class Client:
@@ -137,6 +145,7 @@ class Client:
         socket_token: What its sockets open with, be it a cookie: another one as soon as somebody else is signed in.
         has_started: Whether it knows its client id; before, no socket opens and no request is made.
         left_over: The records it has found and not taken over yet; ``None`` once it has.
+        left_reads: The values it has found.
         refused_tokens: Tokens of which it was told that the server refuses them.
         pending: How many writes wait, as it says.
     """
@@ -161,6 +170,9 @@ class Client:
         self.disk = disk
         self.left_over = None if disk is None else list(disk.records.values())
         self.has_started = disk is None
+        self._has_cookies = settings.has_cookies
+        self.left_reads: dict[str, StoredRead] = dict(disk.reads) if disk is not None and self.keeps_reads else {}
+        self._told: dict[str, Told] = {}
         self.token: str | None = None
         self.socket_token = None if settings.has_cookies else GOOD_TOKEN
         self.refused_tokens: set[str | None] = set()
@@ -189,7 +201,6 @@ class Client:
         self.is_closed = False
         self._is_at_work = False
         self.is_crashed = False
-        self._has_cookies = settings.has_cookies
         self._linger = settings.linger
         self._version = version
         self._network = network
@@ -213,7 +224,11 @@ class Client:
 
     def _observe(self, query: str | PageQuery, key: str, path: str, args: Any, shard: str) -> Snapshot[Any]:
         snapshot = self.core.subscribe(key, path, args, shard, self.now)
-        view = self.views.setdefault(key, View(query, shard))
+        view = self.views.get(key)
+        if view is None:
+            view = self.views[key] = View(query, shard)
+            if snapshot.status is SnapshotStatus.STALE:
+                self._show(key, snapshot.status, snapshot.value, snapshot.error, snapshot.pending_layers)
         assert (snapshot.status, snapshot.value) == (view.status, view.value), f"{query}: a late observer sees else"
         view.count += 1
         self.drain()
@@ -309,10 +324,14 @@ class Client:
     def sign_in(self, token: str | None, *, names_subject: bool) -> None:
         """Use another token, or name the subject of the present one."""
         self.token = token
-        if not self.core.sessions and not self._has_cookies:
+        is_for_sockets = self.keeps_reads or (not self.core.sessions and not self._has_cookies)
+        former = self.socket_token
+        if is_for_sockets:
             self.socket_token = socket_token_of(token)
         self.core.set_auth_token(token, self.user if names_subject else KEEP, self.now)
         self.drain()
+        if self.keeps_reads and self.socket_token != former:
+            self.restart_sockets()
 
     def use_socket_token(self, user: str | None) -> None:
         """Have the sockets be somebody's from now on: their token, or the cookie, is another one."""
@@ -320,6 +339,15 @@ class Client:
         # A run is its user's own: nobody else can go on with it.
         self.streams.excuse("STREAM_INTERRUPTED")
         self.restart_sockets()
+
+    @property
+    def keeps_reads(self) -> bool:
+        """Whether values outlive it.
+
+        Then its sockets open as whoever has signed in, or nobody could tell whose values they are. That leaves out a
+        cookie beside a bearer, which may be another user's.
+        """
+        return self.disk is not None and not self._has_cookies
 
     @property
     def cookie(self) -> str | None:
@@ -342,6 +370,7 @@ class Client:
         if not self.has_started:
             self.has_started = True
             self.core.learn_client_id(self.name)
+            self.core.load_reads((each.entry for each in self.left_reads.values()), self.now)
             self.core.has_more = True
             self.drain()
 
@@ -351,7 +380,6 @@ class Client:
         records, self.left_over = self.left_over, None
         if records is not None:
             self.core.hydrate(records, self.now)
-            self.core.load_reads((), self.now)
             self.drain()
 
     def use_disk(self, count: int = 1_000_000, *, is_full: bool = False) -> bool:
@@ -413,15 +441,15 @@ class Client:
         self.drain()
 
     def receive_text(self, link: Link, text: str | bytes) -> None:
-        self._work(lambda: self._receive_frame(link.shard, text))
+        self._work(lambda: self._receive_frame(link, text))
 
-    def _receive_frame(self, shard: str, text: str | bytes) -> None:
+    def _receive_frame(self, link: Link, text: str | bytes) -> None:
         frame = _parsed(text)
-        self.shapes.begin_frame(shard, frame)
-        self.core.receive_text(shard, text, self.now)
+        self.shapes.begin_frame(link.shard, frame)
+        self.core.receive_text(link.shard, text, self.now)
         self.drain()
         self.shapes.end_frame()
-        self._check_frame(shard, frame)
+        self._check_frame(link, frame)
 
     def receive_reply(self, request_id: int, reply: HttpReply | TransportError) -> None:
         request = self._requests.pop(request_id)
@@ -432,9 +460,13 @@ class Client:
                 write.answered = None
         if self.is_crashed:
             return
-        if http_poll := self._polls.pop(request_id, None):
+        http_poll = self._polls.pop(request_id, None)
+        if http_poll is not None:
             self._take_poll(request_id, http_poll, reply)
+        bases = [] if http_poll is None else self._bases_of(http_poll)
         self.core.receive_reply(request_id, reply, self.now)
+        if http_poll is not None:
+            self._check_poll(http_poll, bases)
         self.drain()
 
     # --- for the clock
@@ -544,7 +576,7 @@ class Client:
         }
         subscriptions = [session.subscriptions.get(key) for key in asked]
         done = [write for write in self._patching.values() if _is_acknowledged(write)]
-        self._polls[http.request_id] = Poll(shard, subscriptions, done, self.core.writes.identity)
+        self._polls[http.request_id] = Poll(shard, subscriptions, done, self.core.writes.identity, self.user)
         self._traffic["poll"] += 1
 
     def _take_poll(self, request_id: int, poll: Poll, reply: HttpReply | TransportError) -> None:
@@ -558,6 +590,22 @@ class Client:
         self._traffic["poll shown"] += len(shown)
         for layer in (layer for write in poll.acknowledged for layer in write.layers):
             layer.is_reached |= layer.subscription in shown
+
+    def _bases_of(self, poll: Poll) -> list[tuple[Subscription, Any]]:
+        return [(each, each.result.base) for each in poll.subscriptions if each is not None]
+
+    def _check_poll(self, poll: Poll, bases: list[tuple[Subscription, Any]]) -> None:
+        """Check that a poll tells nobody what another user was answered."""
+        for subscription, base in bases:
+            polled = subscription.result.base
+            view = self.views.get(subscription.key)
+            if view is None or polled is base or polled is UNDEFINED:
+                continue
+            self._told[subscription.key] = Told(poll.reader)
+            is_same_user = poll.identity.fingerprint == self.core.writes.identity.fingerprint
+            assert is_same_user, f"{view.query} shows what was polled for {poll.identity}"
+            if view.query == "who":
+                assert polled == who_is(poll.reader), f"{poll.reader} polls, and is told of {polled}"
 
     def _is_under_way(self, write: Write) -> bool:
         return any(write in request.writes for request in self._requests.values())
@@ -593,15 +641,15 @@ class Client:
 
     def _handle_write(self, event: Event) -> None:
         match event:
-            case StoreRecord() | RemoveRecords() | ReplaceRecord():
-                assert self.disk is not None, "a client without a disk wants to use it"
-                self.disk.wishes.append(event)
-                if isinstance(event, StoreRecord):
-                    self.writes[event.record.mutation_id].was_queued = True
+            case StoreReads(reads):
+                self._wish(StoreOwned(tuple((each, self._told[each.key]) for each in reads)))
+            case StoreRecord() | RemoveRecords() | ReplaceRecord() | ForgetReads() | ClearReads():
+                self._wish(event)
             case StaleRecordsDropped(records):
                 for record in records:
                     self.writes[record.mutation_id].drop_stale(record.version, self._version)
             case MutationQueued(mutation_id):
+                self._check_stored(mutation_id)
                 self.writes[mutation_id].was_queued = True
             case PendingChanged(count):
                 self.pending = count
@@ -612,13 +660,36 @@ class Client:
             case IdentityChanged():
                 self._change_user()
 
+    def _wish(self, wish: Wish) -> None:
+        assert self.disk is not None, "a client without a disk wants to use it"
+        self.disk.wishes.append(wish)
+        if isinstance(wish, StoreRecord):
+            self.writes[wish.record.mutation_id].was_queued = True
+
+    def _check_stored(self, mutation_id: str) -> None:
+        """Check that a write that is said to be queued is on the disk, or was refused by it."""
+        if self.disk is not None:
+            is_there = mutation_id in self.disk.records or mutation_id in self.disk.refused
+            assert is_there, f"write {mutation_id} is said to be queued, and is not on the disk"
+
     def _change_user(self) -> None:
         if not self._has_cookies:
             self.socket_token = socket_token_of(self.token)
+        self._check_emptied()
         self.shapes.check_emptied()
         self.lists.check_emptied()
         self.streams.excuse("STREAM_INTERRUPTED")
         self._drop_foreign_layers()
+
+    def _check_emptied(self) -> None:
+        """Check that no query shows anything of the former user's, but for layers of our own over nothing."""
+        for key, view in self.views.items():
+            is_empty = view.status is SnapshotStatus.PENDING and (view.value is UNDEFINED or view.pending_layers > 0)
+            assert is_empty, f"{view.query} still shows {view.value!r} of the former user"
+            result = self.subscription(key).result
+            assert result.base is UNDEFINED, f"{view.query} still has {result.base!r} of the former user"
+            assert result.resume_position is None, f"{view.query} resumes from where the former user was"
+            self._traffic["value of a former user gone"] += view.query in OWN and view.ordinal >= 0
 
     def _drop_foreign_layers(self) -> None:
         # What is on its way for somebody else is not shown any more, whatever becomes of it.
@@ -636,8 +707,31 @@ class Client:
     ) -> None:
         assert key in self.views, f"an event for {key}, which nobody asks for"
         view = self.views[key]
+        self._note_seed(key, view, status)
         view.status, view.value, view.error, view.pending_layers = status, value, error, pending_layers
         assert status is not SnapshotStatus.LIVE or value is not UNDEFINED, f"{view.query}: live without a value"
+
+    def _note_seed(self, key: str, view: View, status: SnapshotStatus) -> None:
+        """Note a value that is shown before the server has given any, or that it is shown no more."""
+        is_seed = status is SnapshotStatus.STALE and (view.is_seed or view.status is SnapshotStatus.PENDING)
+        if is_seed and not view.is_seed:
+            result = self.subscription(key).result
+            if result.is_behind or result.base is UNDEFINED:
+                return
+            assert key in self.left_reads, f"{view.query}: shows {result.base!r}, which nobody has stored"
+            value = decode_wire(self.left_reads[key].entry.value)
+            assert result.base == value, f"{view.query}: shows {result.base!r}, stored was {value!r}"
+            told = self._told[key] = self.left_reads[key].told
+            view.subject, view.is_mid_run = told.owner, told.is_mid_run
+            if result.cursor is not None:
+                view.ordinal = self._history.ordinal(view.shard, result.epoch, result.cursor)
+            self._traffic["seed shown"] += 1
+        self._traffic["seed taken back"] += view.is_seed and status is SnapshotStatus.PENDING
+        view.is_seed = is_seed
+
+    def _check_seed(self, key: str, view: View) -> None:
+        owner = self.left_reads[key].told.owner
+        assert owner == self.user, f"{view.query}: what {owner} has read before is shown to {self.user}"
 
     def _settle(self, event: MutationSettled) -> None:
         write, record, outcome = self.writes[event.record.mutation_id], event.record, event.outcome
@@ -674,6 +768,8 @@ class Client:
                 standing.setdefault(layer.subscription, []).append(layer)
         for key, view in self.views.items():
             subscription = self.subscription(key)
+            if view.is_seed:
+                self._check_seed(key, view)
             self._check_fold(view, subscription, standing.get(subscription, []))
 
     def _check_fold(self, view: View, subscription: Subscription, standing: Iterable[ModelLayer]) -> None:
@@ -686,16 +782,22 @@ class Client:
         shown = fold(result.base, [Layer(transform, _ignore) for transform in expected])
         assert result.shown == shown, f"{view.query} shows {result.shown!r}, its layers make it {shown!r}"
 
-    def _check_frame(self, shard: str, frame: Any) -> None:
+    def _check_frame(self, link: Link, frame: Any) -> None:
         subscription_id = subscription_id_of(frame)
-        session = self.core.sessions.get(shard)
+        session = self.core.sessions.get(link.shard)
         subscription = session.subscriptions.find(subscription_id) if session and subscription_id else None
         self._traffic[f"frame: {frame.get('type') if isinstance(frame, dict) else '?'}"] += 1
         if subscription is not None:
-            self._check_position(self.views[subscription.key], subscription, frame)
+            assert link.session is not None
+            view = self.views[subscription.key]
+            self._check_position(view, subscription, frame, link.session.subject)
+            if frame.get("type") in ("data", "delta", "resume", "settled"):
+                self._told[subscription.key] = Told(link.user, view.is_mid_run)
 
-    def _check_position(self, view: View, subscription: Subscription, frame: dict[str, Any]) -> None:
-        """Compare the value shown with the one that the server had at exactly this position."""
+    def _check_position(
+        self, view: View, subscription: Subscription, frame: dict[str, Any], subject: str | None
+    ) -> None:
+        """Compare the value shown with the one that the server had at exactly this position for this user."""
         result = subscription.result
         if result.is_behind or result.cursor is None or result.base is UNDEFINED:
             return
@@ -706,7 +808,9 @@ class Client:
         ordinal = self._history.ordinal(view.shard, result.epoch, result.cursor)
         assert ordinal >= view.ordinal, f"{view.query}: the value goes back in time"
         view.ordinal = ordinal
-        expected = self._history.value(ordinal, view.query)
+        if isinstance(frame.get("cursor"), int):
+            view.subject = subject
+        expected = self._history.value(ordinal, view.query, view.subject)
         at = f"{result.epoch}:{result.cursor}"
         assert expected is not FAILED, f"{view.query}: shows a value at {at}, where the server had none"
         assert base == expected, f"{view.query} at {at}: has {base!r}, the server had {expected!r}"

@@ -11,7 +11,7 @@ from lunora_rx.devserver.functions import Function
 from lunora_rx.devserver.shard import Caller
 from lunora_rx.protocol import decode_wire, encode_wire
 from lunora_rx.protocol.rpc import Outcome
-from tests.model.app import QUERIES
+from tests.model.app import OWN, QUERIES
 from tests.model.pages import PAGES, PageQuery
 from tests.model.shapes import SHAPES, Row
 
@@ -32,7 +32,7 @@ class History:
         self._values: dict[tuple[int, str], Any] = {}
         self._tables: dict[int, dict[str, list[Row]]] = {}
         self._pages = app.functions[PAGES]
-        self._texts: dict[tuple[str, str | PageQuery], tuple[str, Any]] = {}
+        self._texts: dict[tuple[str, str | PageQuery, str | None], tuple[str, Any]] = {}
 
     def watch(self, shard: str) -> None:
         """Note what the shard's queries give now, and after each of its mutations, also those inside a batch."""
@@ -53,12 +53,13 @@ class History:
         if position not in self._ordinals:
             ordinal = self._ordinals[position] = len(self._ordinals)
             for name in QUERIES:
-                self._values[ordinal, name] = self._run(shard, name)
+                if name not in OWN:
+                    self._values[ordinal, name] = self._run(shard, name)
             self._tables[ordinal] = self._read(shard)
 
-    def now(self, shard: str, name: str | PageQuery) -> Any:
-        """Return what a fresh query gives, ``FAILED`` if it fails."""
-        return self._run(shard, name)
+    def now(self, shard: str, name: str | PageQuery, subject: str | None) -> Any:
+        """Return what a fresh query gives a subject, ``FAILED`` if it fails."""
+        return self._run(shard, name, subject)
 
     def ordinal(self, shard: str, epoch: Any, cursor: int) -> int:
         """Return the place of a position in the story; it grows from commit to commit and over epochs."""
@@ -69,8 +70,10 @@ class History:
         """Return the place of a position; -1 for one that the epoch does not know, being older."""
         return self._ordinals.get((shard, epoch, cursor), -1)
 
-    def value(self, ordinal: int, name: str | PageQuery) -> Any:
-        """Return what a query gave at a place in the story."""
+    def value(self, ordinal: int, name: str | PageQuery, subject: str | None) -> Any:
+        """Return what a query gave a subject at a place in the story."""
+        if name in OWN:
+            return OWN[name](self._tables[ordinal], subject)
         if isinstance(name, PageQuery):
             return name.answer(self._tables[ordinal]["rows"])
         return self._values[ordinal, name]
@@ -109,13 +112,13 @@ class History:
             return self._pages, self._pages.bind(encode_wire(name.args))
         return self._functions[name]
 
-    def _run(self, shard: str, name: str | PageQuery) -> Any:
+    def _run(self, shard: str, name: str | PageQuery, subject: str | None = None) -> Any:
         function, args = self._function(name)
-        answer = self._backend.shard(shard).run_query(function, args, None).answer
+        answer = self._backend.shard(shard).run_query(function, args, subject).answer
         if not isinstance(answer, Answer):
             return FAILED
-        text, value = self._texts.get((shard, name), ("", None))
+        text, value = self._texts.get((shard, name, subject), ("", None))
         if text != answer.text:
             value = decode_wire(answer.tree)
-            self._texts[shard, name] = (answer.text, value)
+            self._texts[shard, name, subject] = (answer.text, value)
         return value

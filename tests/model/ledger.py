@@ -42,6 +42,11 @@ class Ledger:
             if write.has_unknown_fate and not write.client.is_closed and write.author == write.client.author
         ]
 
+    def left_over(self, client: Client) -> list[Write]:
+        """Return the writes that a client's processes have left, and that it may make again before it has read them."""
+        ours = [write for write in self.writes if write.is_open and write.is_hydrated and write.client is client]
+        return [write for write in ours if client.left_over is not None and write.author == client.author]
+
     def begin_again(self, write: Write) -> None:
         """Have a write composed once more under its id."""
         write.is_open, write.outcome = True, None

@@ -41,7 +41,7 @@ several = st.lists(transactions, min_size=2, max_size=4)
 some_writes = st.lists(transactions, min_size=1, max_size=4)
 users = st.sampled_from(USERS)
 hitches = st.sampled_from([None, None, *GARBLINGS, *GARBLINGS, *REFUSALS])
-PATCHED = ("asc", "desc", "newest two", "group b", "page", "count", "row", "touched")
+PATCHED = ("asc", "desc", "newest two", "group b", "page", "count", "row", "touched", "who", "mine")
 patched = st.sampled_from(PATCHED)
 manners = st.sampled_from(["patch", "patch", "patch", "patch", "set", "set", "fussy", "raise"])
 patches = st.lists(st.tuples(patched, manners), max_size=3)
@@ -194,6 +194,20 @@ class UserSteps(Steps):
     def crash(self, client, stored):
         self.world.crash(client, stored)
 
+    @rule(
+        client=clients,
+        was=st.sampled_from([None, *USERS]),
+        user=users,
+        then=st.sampled_from([None, None, *USERS]),
+        names_subject=st.sampled_from([True, True, False]),
+        starts_first=st.booleans(),
+        offline=st.booleans(),
+    )
+    def die_and_come_back(self, client, was, user, then, names_subject, starts_first, offline):
+        self.world.die_and_come_back(
+            client, user, was, then, names_subject=names_subject, starts_first=starts_first, offline=offline
+        )
+
 
 class SocketSteps(Steps):
     """Steps of sockets that are stalled, lose their credential or their server, and of loops that are blocked."""
@@ -306,6 +320,18 @@ class WritingSchedules(UserSteps):
         self.world.write_offline(client, shard, writes, patches)
         self.world.crash(client, stored)
         self.world.send_write(client, shard, writes[0], patches=patches)
+
+    @rule(client=clients, which=numbers)
+    def make_again(self, client, which):
+        self.world.make_again(client, which)
+
+    @rule(client=clients, shard=shards, writes=several, patches=two_patches, which=numbers, withdraws=st.booleans())
+    def crash_and_make_again(self, client, shard, writes, patches, which, withdraws):
+        self.world.write_offline(client, shard, writes, patches)
+        self.world.crash(client, len(writes))
+        self.world.make_again(client, which)
+        if withdraws:
+            self.world.cancel(client, which)
 
     @rule(client=clients, shard=shards, steps=transactions, patches=two_patches)
     def write_and_lose_what_follows(self, client, shard, steps, patches):

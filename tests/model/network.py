@@ -54,6 +54,7 @@ class End(Protocol):
     has_started: bool
     socket_token: str | None
     cookie: str | None
+    user: str | None
 
     def receive_opened(self, link: Link) -> None: ...
 
@@ -95,6 +96,7 @@ class Link:
         is_left_by_client: The client is done with it.
         is_left_by_server: The server is done with it.
         damage: What was delivered of damaged frames, by kind and subscription id.
+        user: Who had signed in at the client when it was opened.
     """
 
     end: End
@@ -107,6 +109,7 @@ class Link:
     is_left_by_client: bool = False
     is_left_by_server: bool = False
     damage: Counter[tuple[str, str]] = field(default_factory=Counter)
+    user: str | None = None
 
     @property
     def is_over(self) -> bool:
@@ -206,6 +209,7 @@ class Network:
             self._leave_client(link, None)
         else:
             link.session = self._backend.open(link.shard, link.end.socket_token if self.manner == "accept" else "old")
+            link.user = link.end.user
             link.end.receive_opened(link)
         return True
 

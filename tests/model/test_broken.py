@@ -14,8 +14,11 @@ from lunora_rx.core import results, row_places
 from lunora_rx.core.delta import Merger, RowMerge
 from lunora_rx.core.pacing import Pacing
 from lunora_rx.core.results import Result
+from lunora_rx.core.session import Session
 from lunora_rx.core.subscriptions import Subscription
 from lunora_rx.devserver.store import Store
+from lunora_rx.protocol.values import UNDEFINED
+from tests.model.client import ClientSettings
 from tests.model.machine import Schedules
 from tests.model.world import World
 
@@ -116,6 +119,23 @@ def repeat_writes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Store, "record", lambda self, space, mutation_id, reply: None)
 
 
+def keep_values_of_another_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one user saw stays on the screen as stale when another signs in, until the server says more."""
+
+    def forget(result: Result, keeps: Any = (), original: Any = Result.forget) -> None:
+        base = result.base
+        original(result, keeps)
+        if base is not UNDEFINED:
+            result.seed(base, None, None)
+
+    monkeypatch.setattr(Result, "forget", forget)
+
+
+def resume_where_another_user_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A socket that is another user's goes on from the values that the former one has told."""
+    monkeypatch.setattr(Session, "forget_positions", lambda session: None)
+
+
 def _merge_otherwise(monkeypatch: pytest.MonkeyPatch, merge: Callable[[Any, Any], RowMerge | None]) -> None:
     # The client's merge only: the server asks the same code whether a delta will do.
     monkeypatch.setattr(results, "Merger", lambda: SimpleNamespace(merge=merge))
@@ -174,14 +194,29 @@ def write_twice(world: World) -> None:
     world.write_again(0)
 
 
+def change_user(world: World) -> None:
+    """Somebody else signs in."""
+    world.sign_in(0, "alice")
+    world.go_live(["who"])
+    world.sign_in(0, "bob")
+
+
+def change_the_socket_token(world: World) -> None:
+    """Sockets open as somebody else, and nobody signs in."""
+    world.go_live(["who"])
+    world.use_socket_token(0, "alice")
+
+
 @pytest.mark.parametrize(
     ("breaking", "schedule"),
     [
         (ignore_what_cannot_be_merged, send_what_cannot_be_merged),
+        (keep_values_of_another_user, change_user),
         (lose_unsubscribe_frame, leave),
         (merge_over_a_gap, write_over_a_gap),
         (never_find_a_silent_peer, lose_the_server),
         (repeat_writes, write_twice),
+        (resume_where_another_user_was, change_the_socket_token),
     ],
 )
 def test_schedule_for_a_defect_fails_with_it_only(breaking: Breaking, schedule: Callable[[World], None]):
@@ -189,14 +224,17 @@ def test_schedule_for_a_defect_fails_with_it_only(breaking: Breaking, schedule: 
     check_fails_with_it_only(breaking, schedule)
 
 
-def check_fails_with_it_only(breaking: Breaking, schedule: Callable[[World], None]) -> None:
+def check_fails_with_it_only(
+    breaking: Breaking, schedule: Callable[[World], None], client: ClientSettings | None = None
+) -> None:
     """Run a schedule without a defect and with it: only then does it fail."""
-    sound = World()
+    clients = [client or ClientSettings()]
+    sound = World(clients)
     schedule(sound)
     sound.settle()
     with pytest.MonkeyPatch.context() as monkeypatch:
         breaking(monkeypatch)
-        broken = World()
+        broken = World(clients)
         with pytest.raises(AssertionError):  # noqa: PT012 - the defect may show at any step
             schedule(broken)
             broken.settle()

@@ -10,16 +10,20 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from lunora_rx.core import replay, writes
+from lunora_rx.core import read_cache, replay, writes
+from lunora_rx.core.events import MutationQueued
 from lunora_rx.core.identity import Gate
 from lunora_rx.core.offline_queue import OfflineQueue, Write
 from lunora_rx.core.patches import Patches
+from lunora_rx.core.read_cache import ReadCache
 from lunora_rx.core.replay import Findings, ReplayPass
 from lunora_rx.core.results import Result
 from lunora_rx.core.writes import Writes
 from lunora_rx.protocol.rpc import RpcCall
+from tests.model.client import ClientSettings
 from tests.model.machine import WritingSchedules
-from tests.model.test_broken import SEARCH, Breaking
+from tests.model.test_broken import SEARCH, Breaking, check_fails_with_it_only
+from tests.model.world import World
 
 SAME_EVERY_TIME = settings(SEARCH, derandomize=True)
 
@@ -93,13 +97,20 @@ def leave_records_on_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Writes, "_remove", lambda core, records: None)
 
 
+def forget_the_record_of_what_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an earlier process left, and this one makes again, has no record as far as this one knows."""
+    monkeypatch.setattr(Writes, "_take_over", lambda core, write, record: False)
+
+
 def hydrate_behind_newer_writes(monkeypatch: pytest.MonkeyPatch) -> None:
     """What an earlier process left goes out after what was composed since."""
 
-    def hydrate(core: Writes, records: Any, client_id: str, now: float, original: Any = Writes.hydrate) -> None:
+    def hydrate(
+        core: Writes, records: Any, client_id: str, now: float, original: Any = Writes.hydrate, **options: Any
+    ) -> None:
         core.is_hydrating = False
         core._release_composed(client_id, now)
-        original(core, records, client_id, now)
+        original(core, records, client_id, now, **options)
 
     def restore(queue: OfflineQueue, restored: Iterable[Write]) -> list[Write]:
         return [evicted for write in restored for evicted in queue.push(write)]
@@ -147,13 +158,34 @@ def count_what_is_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Writes, "flush", flush)
 
 
+def report_what_is_not_stored_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A write is said to be queued when the disk is asked for it."""
+
+    def enqueue(core: Writes, write: Write, now: float, original: Any = Writes._enqueue) -> None:
+        original(core, write, now)
+        if not write.is_stored:
+            core._emit(MutationQueued(write.mutation_id))
+
+    monkeypatch.setattr(Writes, "_enqueue", enqueue)
+
+
+def show_what_anybody_has_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an earlier process has left is shown to whoever is signed in."""
+    monkeypatch.setattr(read_cache, "matches", lambda entry, identity: True)
+
+
+def show_what_was_read_to_whom_nobody_confirmed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is on the screen from an earlier process stays there while nobody knows whose the new token is."""
+    monkeypatch.setattr(ReadCache, "revoke_seeds", lambda cache, identity: [])
+
+
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("breaking", "complaint"),
     [
         (ask_no_precondition, "its precondition said"),
         (count_what_is_under_way, "writes wait"),
-        (drop_kept_slots, "no verdict|leaves|layers"),
+        (forget_the_record_of_what_is_made_again, "leaves|no verdict|was applied after"),
         (hydrate_behind_newer_writes, "was applied after"),
         (keep_layers_on_resume, "layers"),
         (keep_the_layers_of_cancelled_writes, "layers"),
@@ -162,7 +194,9 @@ def count_what_is_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
         (overtake_what_waits, "overtakes what waits"),
         (replay_before_it_is_stored, "before it is stored"),
         (replay_under_a_new_id, "nobody has composed"),
+        (report_what_is_not_stored_yet, "is said to be queued"),
         (roll_back_one_query_only, "layers"),
+        (show_what_anybody_has_read, "has read before is shown to"),
     ],
 )
 def test_random_writes_with_a_broken_client_fail(breaking: Breaking, complaint: str, monkeypatch: pytest.MonkeyPatch):
@@ -170,3 +204,27 @@ def test_random_writes_with_a_broken_client_fail(breaking: Breaking, complaint: 
     breaking(monkeypatch)
     with pytest.raises(AssertionError, match=complaint):
         run_state_machine_as_test(WritingSchedules, settings=SAME_EVERY_TIME)
+
+
+def come_back_and_change_the_token(world: World) -> None:
+    """The next process shows what the last has read; then it gets the token of somebody of whom nothing is said."""
+    world.die_and_come_back(0, "alice", "alice", "bob", offline=True)
+
+
+def test_values_read_before_that_stay_while_nobody_is_confirmed_are_found():
+    """They are taken off the screen with the token, and a client that keeps them fails."""
+    durable = ClientSettings(is_durable=True)
+    check_fails_with_it_only(show_what_was_read_to_whom_nobody_confirmed, come_back_and_change_the_token, durable)
+
+
+def have_one_slot_put_off(world: World) -> None:
+    """Of a batch, the server has the second write come again later."""
+    world.go_live()
+    world.write_offline(0, "", [[("put", f"r{number}", "a", 1)] for number in range(3)])
+    world.come_back(0)
+    world.garble(-1, "limited", 1)
+
+
+def test_slots_that_are_forgotten_instead_of_kept_are_found():
+    """The write has no verdict for ever."""
+    check_fails_with_it_only(drop_kept_slots, have_one_slot_put_off)

@@ -15,11 +15,13 @@ from hypothesis.stateful import run_state_machine_as_test
 from tests.model.machine import RUN, Schedules, Steps, WritingSchedules
 from tests.model.page_machine import PageSchedules
 from tests.model.shape_machine import ShapeSchedules
+from tests.model.whole_machine import WholeSchedules
 
 READING_EACH = 2
 WRITING_EACH = 2
 SHAPES_EACH = 1
 PAGES_EACH = 1
+WHOLE_EACH = 2
 """Schedules for each example of the profile: hundreds by default, thousands in the long one."""
 
 STEPS = 64
@@ -68,3 +70,9 @@ def test_model_under_random_pokes_holds_the_rows_that_belong(run_schedules: Call
 def test_model_under_random_growth_lists_every_row_once(run_schedules: Callable[..., None]):
     """A list that grows has no gap, no double and no row out of order, and in the end the rows of the whole query."""
     run_schedules(PageSchedules, PAGES_EACH)
+
+
+@pytest.mark.timeout(7200)
+def test_model_under_random_schedules_of_everything_shows_the_truth(run_schedules: Callable[..., None]):
+    """One client that reads, writes, lists and follows on three shards, changes its user, dies and comes back."""
+    run_schedules(WholeSchedules, WHOLE_EACH)

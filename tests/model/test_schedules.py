@@ -40,7 +40,8 @@ def test_value_larger_than_a_frame_fails_alone(new_world: NewWorld):
     world.write(0, "", [("bloat", "r2", "b", 4)])
     world.settle()
     failed = {view.query for view in world.clients[0].views.values() if view.error is not None}
-    assert failed == {"asc", "desc", "oldest two", "group b", "page", "page desc", "labelled", "by size", "newest two"}
+    whole = {"asc", "desc", "oldest two", "group b", "page", "page desc", "labelled", "by size", "newest two"}
+    assert failed == {*whole, "mine"}
     world.write(0, "", [("delete", "r2", "b", 0)])
     world.settle()
     assert all(view.error is None for view in world.clients[0].views.values())
@@ -327,3 +328,32 @@ def test_request_of_an_evicted_write_may_still_arrive_behind_the_others(new_worl
 
 def _view(world: World, query: str) -> View:
     return next(view for view in world.clients[0].views.values() if view.query == query)
+
+
+def test_values_that_a_user_has_read_are_shown_to_them_alone_in_the_next_process(new_world: NewWorld):
+    """Offline, from the disk, and not to whom they do not belong; the socket goes on from where they stand."""
+    world = new_world(ClientSettings(is_durable=True))
+    world.sign_in(0, "alice")
+    world.hydrate(0)
+    world.go_live(["who", "mine"])
+    world.advance(1.0)
+    assert {stored.told.owner for stored in world.disks[0].reads.values()} == {"alice"}
+    world.crash(0)
+    world.meet_connects("refuse")
+    world.hydrate(0)
+    world.subscribe(0, "who")
+    world.subscribe(0, "mine")
+    assert world.traffic["seed shown"] == 0
+    world.sign_in(0, "alice")
+    assert world.traffic["seed shown"] == 2
+    world.sign_in(0, "bob", names_subject=False)
+    assert world.traffic["seed taken back"] == 2
+    world.sign_in(0, "alice", names_subject=False)
+    world.name_subject(0)
+    assert world.traffic["seed shown"] == 4
+    world.settle()
+    assert world.traffic["frame: resume"] == 2
+    world.sign_in(0, "bob")
+    world.flow()
+    assert not world.disks[0].reads
+    world.settle()

@@ -21,7 +21,7 @@ from lunora_rx.core.snapshot import SnapshotStatus, Status
 from lunora_rx.devserver import Backend
 from lunora_rx.protocol import dumps
 from lunora_rx.protocol.values import Undefined
-from tests.model.app import QUERIES, TOUCH, USERS, Mood, model_app
+from tests.model.app import OWN, QUERIES, TOUCH, USERS, Mood, model_app
 from tests.model.client import Client, ClientSettings, View
 from tests.model.damages import BAD_VALUE, DAMAGES, NOISE
 from tests.model.disk import Disk
@@ -213,6 +213,17 @@ class World:
             self.ledger.begin_again(write)
             write.client.compose(write)
 
+    def make_again(self, client: int, which: int) -> None:
+        """The application makes again what it left when it ended; the storage is still being read."""
+        chosen = _chosen(self.clients, client)
+        writes = self.ledger.left_over(chosen)
+        if writes:
+            write = _chosen(writes, which)
+            was_ordered, write.is_hydrated = write.is_ordered, False
+            chosen.compose(write)
+            # It keeps its place on the disk.
+            write.is_ordered = write.is_ordered and was_ordered
+
     def cancel(self, client: int, which: int) -> None:
         """The application withdraws a write; it is too late for one that is on its way."""
         chosen = _chosen(self.clients, client)
@@ -244,8 +255,10 @@ class World:
         _chosen(self.clients, client).restart_sockets()
 
     def use_socket_token(self, client: int, user: str | None) -> None:
-        """A client's sockets open as somebody from now on."""
-        _chosen(self.clients, client).use_socket_token(user)
+        """A client's sockets open as somebody from now on, unless they open as whoever has signed in."""
+        chosen = _chosen(self.clients, client)
+        if not chosen.keeps_reads:
+            chosen.use_socket_token(user)
 
     def watch_list(self, client: int, order: str, size: int = 2, shard: str = "") -> None:
         """A client watches a growing list."""
@@ -295,6 +308,41 @@ class World:
             disk.crash(stored)
         self.clients[number].crash()
         self._succeed(number)
+
+    def die_and_come_back(
+        self,
+        client: int,
+        user: str,
+        was: str | None = None,
+        then: str | None = None,
+        *,
+        names_subject: bool = True,
+        starts_first: bool = False,
+        offline: bool = False,
+    ) -> None:
+        """A process dies with all on its disk; the next is a user's, and asks again for what may lie there.
+
+        The one that dies may have been somebody's who has just signed in. The token of the next may be replaced by
+        that of somebody else, of whom nothing is said.
+        """
+        if was is not None:
+            self.meet_connects("accept")
+            self.sign_in(client, was)
+            self.hydrate(client)
+            for query in OWN:
+                self.subscribe(client, query)
+        self.advance(5.0)
+        self.crash(client, 1_000_000)
+        if offline:
+            self.meet_connects("refuse")
+        if starts_first:
+            self.start(client)
+        self.sign_in(client, user, names_subject=names_subject)
+        for query in ("asc", *OWN):
+            self.subscribe(client, query)
+        self.start(client)
+        if then is not None:
+            self.sign_in(client, then, names_subject=False)
 
     def upgrade(self, client: int) -> None:
         """The next process of a client is of another version, which does not understand what this one leaves."""
@@ -683,14 +731,20 @@ class World:
             (client, key)
             for client in self.clients
             for key, view in client.views.items()
-            if _is_too_large(view) and self._fits(view)
+            if _is_too_large(view) and self._fits(client, view)
         ]
         for client, key in left_out:
             client.refresh(key)
         return bool(left_out)
 
-    def _fits(self, view: View) -> bool:
-        truth = self.history.now(view.shard, view.query)
+    def _truth(self, client: Client, view: View) -> Any:
+        """Return what a fresh query gives the user of the client's socket."""
+        session = client.links[view.shard].session
+        assert session is not None
+        return self.history.now(view.shard, view.query, session.subject)
+
+    def _fits(self, client: Client, view: View) -> bool:
+        truth = self._truth(client, view)
         return truth is FAILED or len(dumps(truth)) + _ENVELOPE <= self.frame_limit
 
     # --- what must be true then
@@ -711,13 +765,13 @@ class World:
             self._check_writes(shard)
 
     def _check_view(self, client: Client, key: str, view: View) -> None:
-        name, truth = f"{client.name}: {view.query} of {view.shard!r}", self.history.now(view.shard, view.query)
+        name, truth = f"{client.name}: {view.query} of {view.shard!r}", self._truth(client, view)
         subscription = client.subscription(key)
         assert subscription.ref_count == view.count, f"{name} is counted {subscription.ref_count} times"
         if truth is FAILED:
             assert view.status is SnapshotStatus.FAILED, f"{name} fails at the server, here it is {view.status}"
             return
-        if _is_too_large(view) and not self._fits(view):
+        if _is_too_large(view) and not self._fits(client, view):
             return
         assert view.status is SnapshotStatus.LIVE, f"{name} is {view.status}: {view.error!r}"
         assert not view.pending_layers, f"{name} keeps {view.pending_layers} layers"
