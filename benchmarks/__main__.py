@@ -8,19 +8,27 @@ import importlib
 import sys
 from pathlib import Path
 
-from benchmarks.measure import Row, machine, print_json
+from benchmarks.measure import Row, machine, print_json, put_between
 
 ROWS = {
     "P1": "p01",
     "P2": "p02",
     "P3": "p03",
     "P4": "p04",
+    "P5": "p05",
+    "P6": "p06",
     "P7": "p07",
+    "P8": "p08",
     "P9": "p09",
     "P10": "p10",
     "P11": "p11",
     "P12": "p12",
     "P13": "p13",
+    "P14": "p14",
+    "P15": "p15",
+    "PEER1": "peers:small_frames",
+    "PEER2": "peers:large_frames",
+    "PEER3": "peers:tagged_values",
 }
 _HEAD = (
     "| Row | Work | Against, in the same run | Target | Median ratio (lowest to highest) | Remark |\n"
@@ -42,25 +50,22 @@ def main() -> int:
     if unknown:
         parser.error(f"unknown row {unknown[0]!r}; there are {', '.join(ROWS)}")
     rows = [_measure(name, rounds=options.rounds, quick=options.quick) for name in options.rows or ROWS]
+    table = [f"{machine()}\n", _HEAD, *(row.as_markdown() for row in rows)]
     if options.json:
         print_json(rows)
-    if options.write:
-        _write(options.write, rows)
+    elif options.write:
+        put_between(options.write, "<!-- table -->\n", "<!-- end -->", table)
+    else:
+        print("\n".join(table))
     return 0
 
 
 def _measure(name: str, *, rounds: int, quick: bool) -> Row:
-    module = importlib.import_module(f"benchmarks.{ROWS[name]}")
-    row: Row = asyncio.run(module.measure(rounds=rounds, quick=quick))
-    print(row.as_markdown(), file=sys.stderr, flush=True)
+    module, _, function = ROWS[name].partition(":")
+    measure = getattr(importlib.import_module(f"benchmarks.{module}"), function or "measure")
+    row: Row = asyncio.run(measure(rounds=rounds, quick=quick))
+    print(f"{name}: {row.remark}", file=sys.stderr, flush=True)
     return row
-
-
-def _write(path: Path, rows: list[Row]) -> None:
-    before, begin, rest = path.read_text(encoding="utf-8").partition("<!-- table -->\n")
-    _, end, after = rest.partition("<!-- end -->")
-    table = "\n".join([f"{machine()}\n", _HEAD, *(row.as_markdown() for row in rows)])
-    path.write_text(f"{before}{begin}{table}\n{end}{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":

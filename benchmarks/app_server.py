@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any
 
+from benchmarks import processes
 from lunora_rx.devserver import App
 
 app = App()
@@ -24,18 +23,9 @@ def add(ctx: Any, sensor: str, value: float, note: str, number: int) -> None:
     ctx.db.insert("readings", sensor=sensor, value=value, note=note, number=number)
 
 
-@contextmanager
-def running() -> Iterator[str]:
+def running() -> AbstractContextManager[str]:
     """Run the server in a process of its own; yields its URL."""
-    command = [sys.executable, "-m", "benchmarks.app_server"]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        yield process.stdout.readline().strip()
-    finally:
-        process.stdin.close()
-        process.wait(10)
+    return processes.running("benchmarks.app_server")
 
 
 async def main() -> None:

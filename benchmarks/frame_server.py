@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +16,9 @@ from typing import Any
 
 import orjson
 from aiohttp import web
+
+from benchmarks import processes
+from lunora_rx.protocol.endpoints import PING, PONG
 
 _BLOB = 256 * 1024
 
@@ -36,15 +38,8 @@ def frame(subscription_id: str, cursor: int, value: Any) -> bytes:
 @contextmanager
 def running() -> Iterator[str]:
     """Run the server in a process of its own; yields its URL."""
-    command = [sys.executable, "-m", "benchmarks.frame_server"]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        yield f"http://127.0.0.1:{int(process.stdout.readline())}"
-    finally:
-        process.stdin.close()
-        process.wait(10)
+    with processes.running("benchmarks.frame_server") as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 def _row(index: int, *, tagged: bool) -> dict[str, Any]:
@@ -73,6 +68,9 @@ async def _serve_socket(request: web.Request) -> web.WebSocketResponse:
     socket = web.WebSocketResponse(compress=False)
     await socket.prepare(request)
     async for message in socket:
+        if message.data == PING:
+            await socket.send_str(PONG)
+            continue
         asked = json.loads(message.data)
         if asked["type"] == "subscribe":
             await _burst(request, asked["id"], asked["query"]["args"])
@@ -80,19 +78,25 @@ async def _serve_socket(request: web.Request) -> web.WebSocketResponse:
 
 
 async def _burst(request: web.Request, subscription_id: str, args: dict[str, Any]) -> None:
+    # All of it is made before: whoever reads must wait for the socket alone.
+    for blob in list(_blobs(subscription_id, args)):
+        await _write(request, blob)
+
+
+def _blobs(subscription_id: str, args: dict[str, Any]) -> Iterator[bytes]:
     value = payload(args["rows"], tagged=args["tagged"])
     blob = bytearray()
     for cursor in range(1, args["frames"] + 1):
         blob += _websocket_text(frame(subscription_id, cursor, value))
         if len(blob) >= _BLOB:
-            await _write(request, blob)
+            yield bytes(blob)
             blob = bytearray()
-    await _write(request, blob)
+    yield bytes(blob)
 
 
-async def _write(request: web.Request, blob: bytearray) -> None:
+async def _write(request: web.Request, blob: bytes) -> None:
     assert request.transport is not None
-    request.transport.write(bytes(blob))
+    request.transport.write(blob)
     await request.protocol._drain_helper()
 
 

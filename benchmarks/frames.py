@@ -16,16 +16,17 @@ from lunora_rx import LunoraClient
 async def compare(name: str, work: str, target: str, *, frames: int, rows: int, rounds: int) -> Row:
     """Compare the client with a bare loop on bursts of frames."""
     with running() as url:
-        ours, theirs = await interleave(
-            lambda: _ours(url, frames, rows), lambda: _bare(url, frames, rows), rounds=rounds
+        mine, theirs = await interleave(
+            lambda: receive(url, frames, rows), lambda: _bare(url, frames, rows), rounds=rounds
         )
     size = len(frame("sub_1", frames, payload(rows)))
-    rate = frames / sorted(ours)[len(ours) // 2]
+    rate = frames / sorted(mine)[len(mine) // 2]
     remark = f"{size} bytes a frame, {rate / 1000:.0f} k frames/s"
-    return Row(name, work, "`ws.receive()` and `orjson.loads`", ours, theirs, target, remark=remark)
+    return Row(name, work, "`ws.receive()` and `orjson.loads`", mine, theirs, target, remark=remark)
 
 
-async def _ours(url: str, frames: int, rows: int) -> float:
+async def receive(url: str, frames: int, rows: int) -> float:
+    """Return the seconds that a client takes from the first value of a burst to its last."""
     done = asyncio.get_running_loop().create_future()
     left = frames
     start = 0.0

@@ -10,8 +10,9 @@ import platform
 import statistics
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 Work = Callable[[], Any | Awaitable[Any]]
@@ -92,6 +93,14 @@ def print_json(rows: list[Row]) -> None:
     """Print the rows as JSON, the machine first."""
     json.dump({"machine": machine(), "rows": [row.as_json() for row in rows]}, sys.stdout, indent=2)
     print()
+
+
+def put_between(path: Path, begin: str, end: str, lines: Sequence[str]) -> None:
+    """Put lines between the markers of a file, in place of what stands there."""
+    before, begin, rest = path.read_text(encoding="utf-8").partition(begin)
+    _, end, after = rest.partition(end)
+    text = "\n".join(lines)
+    path.write_text(f"{before}{begin}{text}\n{end}{after}", encoding="utf-8")
 
 
 async def _time(work: Work) -> float:

@@ -17,10 +17,8 @@ async def measure(*, rounds: int, quick: bool) -> Row:
     """Measure the row."""
     count = 5 if quick else 30
     base = payload(ROWS)
-    core, subscription_id = _watched()
+    core, subscription_id = watched_under(LAYERS)
     transforms = [_appending(number) for number in range(LAYERS)]
-    for number, transform in enumerate(transforms):
-        core.mutate(Composition(f"m{number}", "messages:list", {}, optimistic=transform), 0.0)
     cursor = iter(range(1, 10**9))
 
     def ours() -> float:
@@ -56,12 +54,15 @@ async def measure(*, rounds: int, quick: bool) -> Row:
 _KEY = subscription_key("messages:list", {})
 
 
-def _watched() -> tuple[Multiplexer, str]:
+def watched_under(layers: int) -> tuple[Multiplexer, str]:
+    """Return a core with one live query under pending layers, each of which appends a row, and the query's id."""
     core = Multiplexer(CoreOptions("client-1"), lambda: 0.5)
     core.subscribe(_KEY, "messages:list", {}, "", 0.0)
     core.receive_opened("", 0.0)
     subscription = core.find(_KEY, "")
     assert subscription is not None
+    for number in range(layers):
+        core.mutate(Composition(f"m{number}", "messages:list", {}, optimistic=_appending(number)), 0.0)
     return core, subscription.id
 
 

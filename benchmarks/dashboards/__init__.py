@@ -1,1 +1,1 @@
-"""Dashboards under load; run with ``python -m benchmarks.dashboards [seconds]``."""
+"""Views under load; run with ``python -m benchmarks.dashboards [VIEW ...] [--seconds 300]``."""

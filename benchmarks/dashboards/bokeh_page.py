@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 
+from bokeh.models import Div
 from bokeh.plotting import figure
 from bokeh.server.server import Server
 from tornado.ioloop import IOLoop
@@ -17,7 +18,10 @@ def build(doc, client):
     cells = client.live(api.cells.all)
     plot = figure(width=900, height=400)
     plot.scatter("x", "y", source=bokeh.source(cells, ["x", "y"], document=doc))
+    marker = Div()
+    bokeh.show(cells, lambda rows: marker.update(text=rows[0]["note"]), document=doc)
     doc.add_root(bokeh.badge(client, cells, document=doc))
+    doc.add_root(marker)
     doc.add_root(plot)
 
 

@@ -17,6 +17,7 @@ def page():
     """Build the page of one browser tab."""
     cells = client.live(api.cells.all)
     nicegui.badge(client, cells)
+    marker = ui.label()
     series = {"type": "scatter", "symbolSize": 4, "data": []}
     axes = {"xAxis": {"max": 1000}, "yAxis": {"max": 1}}
     chart = ui.echart({"animation": False, **axes, "series": [series]}).style("height: 400px; width: 900px")
@@ -24,7 +25,8 @@ def page():
     def show(rows):
         chart.options["series"][0]["data"] = [[row["x"], round(row["y"], 3)] for row in rows]
 
-    nicegui.show(cells, show)
+    nicegui.show(cells, lambda rows: marker.set_text(rows[0]["note"]))
+    nicegui.show(cells, show, interval=0.25)  # a chart is sent and drawn as a whole
 
 
 ui.run(port=int(sys.argv[1]), reload=False, show=False)

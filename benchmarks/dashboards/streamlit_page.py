@@ -21,6 +21,7 @@ def cells():
     """Show the rows, twice a second."""
     snapshot = watch(connect(), api.cells.all)
     badge(connect(), snapshot)
+    st.text(snapshot.value[0]["note"])
     st.dataframe(pd.DataFrame(snapshot.value), height=400)
 
 
