@@ -22,7 +22,13 @@ extensions = [
     "sphinx_copybutton",
     "tables",
 ]
-exclude_patterns = ["_ext", "_pictures", "build"]
+exclude_patterns = ["_ext", "build"]
+# References in texts have to lead somewhere; types of signatures may be those of libraries.
+nitpicky = True
+nitpick_ignore_regex = [("py:(class|exc)", ".*")]
+# The project's own home is here before it is there: tests/docs/test_links.py looks whether its places exist.
+linkcheck_ignore = [r"http://(127\.0\.0\.1|localhost)", r"https://github\.com/lunora/lunora-rx\b"]
+linkcheck_timeout = 20
 
 html_theme = "furo"
 html_title = f"lunora_rx {release}"
