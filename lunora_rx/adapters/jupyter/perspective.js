@@ -5,7 +5,7 @@ const KEY = "__lunora_rx_perspective__";
 const PATIENCE = 60_000;
 const LIGHT = "Pro Light";
 const DARK = "Pro Dark";
-const STYLED = [100, 500, 2000]; // milliseconds within which a page's style sheets follow its attributes
+const STYLED = [100, 500, 2000]; // milliseconds within which a page's colours follow its attributes
 
 async function load(model) {
   const source = await new Promise((resolve, reject) => {
@@ -31,15 +31,35 @@ function is_dark(el) {
   return matchMedia("(prefers-color-scheme: dark)").matches;
 }
 
-function follow_page(model, el) {
-  const choose = () => {
-    const theme = model.get("theme");
-    if (!theme || theme === LIGHT || theme === DARK) model.set("theme", is_dark(el) ? DARK : LIGHT);
+function theme_of(el) {
+  return is_dark(el) ? DARK : LIGHT;
+}
+
+// The viewer is told, not the model: what is set there while the viewer's last change is on its way is overwritten by it.
+function follow_page(el) {
+  const viewer = el.querySelector("perspective-viewer");
+  let turn = Promise.resolve();
+  let has_left = false;
+  let followed = null; // the page's theme as of last time: what somebody chooses stays until the page changes
+  const choose = async () => {
+    const theme = theme_of(el), shown = viewer.getAttribute("theme");
+    if (has_left || theme === followed) return;
+    if (shown !== theme && (shown === LIGHT || shown === DARK)) await viewer.restore({ theme });
+    followed = theme;
   };
-  const observer = new MutationObserver(() => STYLED.forEach((delay) => setTimeout(choose, delay)));
+  const queue = () => {
+    turn = turn.then(choose).catch(console.error);
+  };
+  const observer = new MutationObserver(() => STYLED.forEach((delay) => setTimeout(queue, delay)));
   for (const each of [document.documentElement, document.body]) observer.observe(each, { attributes: true });
-  choose();
-  return () => observer.disconnect();
+  // A style sheet may take longer to arrive. That it has is told to the document only on the way down.
+  document.addEventListener("load", queue, true);
+  queue();
+  return () => {
+    has_left = true;
+    observer.disconnect();
+    document.removeEventListener("load", queue, true);
+  };
 }
 
 async function render(props) {
@@ -48,8 +68,10 @@ async function render(props) {
     throw error;
   });
   const perspective = await globalThis[KEY];
-  const leave = props.model.get("follows_page") ? follow_page(props.model, props.el) : () => {};
+  const follows = props.model.get("follows_page");
+  if (follows && !props.model.get("theme")) props.model.set("theme", theme_of(props.el));
   const end = await perspective.render(props);
+  const leave = follows ? follow_page(props.el) : () => {};
   return () => {
     leave();
     return end();

@@ -51,6 +51,16 @@ ADD = 'adding = client.mutation(api.readings.add, {"row": {"sensor": "roof", "st
 RELEASE = "app.faults.release()"
 CLEAR = '() => jupyterapp.commands.execute("notebook:clear-all-cell-outputs")'
 THEME = '(theme) => jupyterapp.commands.execute("apputils:change-theme", { theme })'
+# A viewer changes, and what it then tells of itself arrives two seconds later, as on a busy page.
+TELL_LATE = """viewer => {
+    const save = Object.getPrototypeOf(viewer).save;
+    viewer.save = async (...options) => {
+        const saved = await save.apply(viewer, options);
+        await new Promise((go) => setTimeout(go, 2000));
+        return saved;
+    };
+    viewer.dispatchEvent(new CustomEvent("perspective-config-update"));
+}"""
 IS_CHART = """() => [...document.querySelectorAll("perspective-viewer-charts-y-line")].some((each) => each._renderer)"""
 MARIMO = """
 import marimo
@@ -120,12 +130,12 @@ def test_view_follows_values_the_connection_and_writes(opened, where):
         notebook.run(number)
     notebook.badge(1, "live")
     notebook.changes(1, ".lunora-rx-at")
-    assert notebook.cell(1).locator("perspective-viewer").count() == (not without)
+    notebook.until(lambda: notebook.cell(1).locator("perspective-viewer").count() == (not without))
     notebook.run(3, CUT)
     notebook.badge(1, "offline")
     notebook.run(3, ADD)
     notebook.badge(1, "offline, 2 writes pending")
-    assert notebook.cell(2).locator(".lunora-rx-text").inner_text() == "2"
+    notebook.until(lambda: notebook.cell(2).locator(".lunora-rx-text").inner_text() == "2")
     notebook.run(3, RELEASE)
     notebook.badge(1, "live")
     notebook.changes(1, ".lunora-rx-at")
@@ -182,15 +192,30 @@ def test_chart_is_drawn_and_moves(opened):
 
 
 def test_grid_is_dark_where_the_page_is(opened):
-    """Also when that changes; a theme that was asked for stays."""
+    """Also when that changes, at any moment of a viewer's life; a theme that was asked for stays."""
     notebook = opened(SERVER, "readings", 'show(readings, theme="Solarized")')
     for number in range(3):
         notebook.run(number)
     viewers = [notebook.cell(number).locator("perspective-viewer") for number in (1, 2)]
-    for theme, wanted in (("Light", "Pro Light"), ("Dark", "Pro Dark"), ("Light", "Pro Light")):
+    for theme in ("Light", "Dark", "Light"):
         notebook.page.evaluate(THEME, f"JupyterLab {theme}")
-        notebook.until(lambda wanted=wanted: viewers[0].get_attribute("theme") == wanted)
+        notebook.until(lambda theme=theme: viewers[0].get_attribute("theme") == f"Pro {theme}")
     assert viewers[1].get_attribute("theme") == "Solarized"
+
+
+def test_grid_follows_a_page_that_changes_while_its_viewer_changes(opened):
+    """What the viewer tells late, from before, does not bring the former theme back."""
+    notebook = opened(SERVER, "readings")
+    for number in range(2):
+        notebook.run(number)
+    viewer = notebook.cell(1).locator("perspective-viewer")
+    for theme in ("Light", "Dark"):
+        notebook.page.evaluate(THEME, f"JupyterLab {theme}")
+        notebook.until(lambda theme=theme: viewer.get_attribute("theme") == f"Pro {theme}")
+        viewer.evaluate(TELL_LATE)
+    notebook.page.evaluate(THEME, "JupyterLab Light")
+    notebook.page.wait_for_timeout(5000)
+    assert viewer.get_attribute("theme") == "Pro Light"
 
 
 def colours(chart):
