@@ -17,6 +17,7 @@ from lunora_rx.protocol.values import UNDEFINED
 Row: TypeAlias = dict[str, Any]
 
 OPERATIONS: Final = frozenset({"insert", "update", "delete"})
+_new: Final = tuple.__new__  # of a named tuple without its constructor, which takes as long again
 
 
 class Unmergeable:
@@ -105,13 +106,13 @@ class Merger:
             return RowMerge(rows, _merge_slowly(rows, key, row), None)
         self._places = places
         old = places.remove(key) if is_delete else places.put(key, row)
-        return RowMerge(rows, places.rows, _ops(key, row, old))
+        return _new(RowMerge, (rows, places.rows, _ops(key, row, old)))
 
 
 def _ops(key: str, row: Any, old: Any) -> tuple[RowOp[Any], ...]:
     if row is UNDEFINED:
-        return () if old is UNDEFINED else (RowOp("delete", key, row, old),)
-    return (RowOp("insert" if old is UNDEFINED else "update", key, row, old),)
+        return () if old is UNDEFINED else (_new(RowOp, ("delete", key, row, old)),)
+    return (_new(RowOp, ("insert" if old is UNDEFINED else "update", key, row, old)),)
 
 
 def _merge_slowly(rows: list[Any], key: str, row: Any) -> list[Any]:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from itertools import pairwise
-from operator import ge, le, ne
-from typing import Any
+from operator import ge, itemgetter, le, ne
+from typing import Any, Final
+
+_time_of: Final = itemgetter("_creationTime")  # runs without a line of Python for each comparison
 
 
 def placement(rows: list[Any], row: Any) -> int:
@@ -28,7 +30,7 @@ def placement_in_order(rows: list[Any], created: float) -> int:
     """Return what ``placement`` does for a row made then, in logarithmic time; ``rows`` are ``in_order``."""
     if rows and rows[0]["_creationTime"] > rows[-1]["_creationTime"]:
         return bisect_right(rows, -created, key=lambda row: -row["_creationTime"])
-    return bisect_right(rows, created, key=lambda row: row["_creationTime"])
+    return bisect_right(rows, created, key=_time_of)
 
 
 def in_order(rows: list[Any]) -> bool:
