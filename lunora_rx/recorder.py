@@ -29,9 +29,9 @@ from lunora_rx.protocol.recording import (
     encode_header,
     redact,
     redact_frame,
-    redact_session,
 )
 from lunora_rx.protocol.rpc import HttpReply, HttpRequest
+from lunora_rx.protocol.session_probe import redact_session
 from lunora_rx.protocol.text import parse
 from lunora_rx.storage.journal import Journal
 

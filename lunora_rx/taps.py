@@ -10,8 +10,8 @@ from lunora_rx.errors import LunoraError
 from lunora_rx.interfaces import CallNews, SocketStage, Tap
 from lunora_rx.protocol.endpoints import HEADER_AUTHORIZATION, redact_url
 from lunora_rx.protocol.frame_text import FrameText
-from lunora_rx.protocol.recording import redact_session
 from lunora_rx.protocol.rpc import HttpReply, HttpRequest
+from lunora_rx.protocol.session_probe import redact_session
 
 _CREDENTIALS = frozenset({HEADER_AUTHORIZATION, "cookie", "set-cookie"})
 

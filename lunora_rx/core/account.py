@@ -7,7 +7,6 @@ Source: ``docs/protocol.md``, sections "Identity changes", "Session probe" and "
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
 from functools import partial
 from itertools import product
 
@@ -28,6 +27,7 @@ from lunora_rx.core.subscriptions import Subscription
 from lunora_rx.core.user_store import UserStore
 from lunora_rx.core.writes import Writes
 from lunora_rx.errors import LunoraError, ProtocolError
+from lunora_rx.protocol.frozen import replace
 from lunora_rx.protocol.rpc import HttpReply
 from lunora_rx.protocol.session_probe import SessionAnswer, decode_session_reply
 from lunora_rx.protocol.values import UNDEFINED

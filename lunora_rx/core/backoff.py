@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from lunora_rx.protocol.frozen import frozen
+
 Jitter: TypeAlias = Literal["decorrelated", "equal", "none"]
 
 _JITTERS = ("decorrelated", "equal", "none")
@@ -45,7 +47,7 @@ class Backoff:
             raise ValueError(f"jitter is one of {', '.join(_JITTERS)}, not {self.jitter!r}")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ramp:
     """How far a run of failed attempts has come; a fresh one stands for proof of health."""
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from math import inf
 from typing import TypeAlias
 
@@ -80,7 +79,7 @@ class Due(enum.Enum):
     DEAD = "dead"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Timing:
     """Seconds; a value of 0 or less switches its check off."""
 

@@ -6,9 +6,9 @@ Source: ``docs/protocol.md``, sections "Auth, identity, session" and "One pass".
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, replace
 from hashlib import sha256
 
+from lunora_rx.protocol.frozen import frozen, replace
 from lunora_rx.protocol.values import UNDEFINED, Undefined
 
 
@@ -43,7 +43,7 @@ class Gate(enum.Enum):
     REJECT = "reject"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Identity:
     """Who is signed in, as far as is known.
 

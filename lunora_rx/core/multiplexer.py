@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from math import inf
 from typing import Any
 
@@ -35,22 +34,23 @@ from lunora_rx.core.subscriptions import Subscription, Subscriptions
 from lunora_rx.core.writes import WriteOptions, Writes
 from lunora_rx.errors import LunoraError
 from lunora_rx.protocol.frames import Connect
+from lunora_rx.protocol.frozen import frozen
 from lunora_rx.protocol.rpc import HttpReply, HttpRequest, RpcCall
 from lunora_rx.protocol.session_probe import SESSION_PROBE_PATH
 from lunora_rx.protocol.values import UNDEFINED
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CoreOptions:
     """What the core must know about its client; durations in seconds."""
 
     client_id: str = ""
-    timing: Timing = field(default_factory=Timing)
-    backoff: Backoff = field(default_factory=Backoff)
+    timing: Timing = Timing()
+    backoff: Backoff = Backoff()
     linger: float = 0.0
     context: Any = UNDEFINED
     cookie_origin: str | None = None
-    writes: WriteOptions = field(default_factory=WriteOptions)
+    writes: WriteOptions = WriteOptions()
     auth_base_path: str = "/api/auth"
     polling: Polling | None = None
 

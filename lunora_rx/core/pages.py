@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from typing import Any, Final, Generic, TypedDict, TypeVar
 
 from lunora_rx.core.results import is_unchanged
 from lunora_rx.core.snapshot import Snapshot, SnapshotStatus
 from lunora_rx.errors import LunoraError, ProtocolError
-from lunora_rx.protocol.frozen import frozen
+from lunora_rx.protocol.frozen import frozen, replace
 from lunora_rx.protocol.values import UNDEFINED
 
 T = TypeVar("T")
@@ -39,7 +38,7 @@ class PageStatus(enum.StrEnum):
     EXHAUSTED = "Exhausted"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PageRange:
     """Which rows a page holds: those after ``lower`` up to and including ``upper``.
 
@@ -127,7 +126,7 @@ class Page:
             self._unreadable = error
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Stretch:
     """A part of the list: its pages, and those that they replace, which are shown until all of them have resolved."""
 

@@ -5,18 +5,19 @@ Source: ``docs/protocol.md``, sections "Session probe" and "Identity store".
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from lunora_rx.core.identity import Identity, IdentityChange
 from lunora_rx.errors import LunoraError
+from lunora_rx.protocol.frozen import frozen
 from lunora_rx.protocol.session_probe import SessionAnswer, Unanswered, User, UserState, UserStatus
 from lunora_rx.protocol.values import UNDEFINED, Undefined
 
 NOBODY: Final = UserState(UserStatus.UNAUTHENTICATED, None, is_known=True)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Heard:
     """What an answer that counts means.
 

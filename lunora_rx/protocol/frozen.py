@@ -11,6 +11,7 @@ from dataclasses import FrozenInstanceError
 from typing import Any, NoReturn, TypeVar, dataclass_transform
 
 C = TypeVar("C", bound=type)
+V = TypeVar("V")
 
 
 @dataclass_transform(frozen_default=True)
@@ -32,6 +33,16 @@ def frozen(cls: C) -> C:
     made: Any = type(cls)(cls.__name__, cls.__bases__, {**_SHARED, **body})
     made.__init__ = _constructor(made, names)
     return made  # type: ignore[no-any-return]
+
+
+def replace(value: V, **changes: Any) -> V:
+    """Return a frozen value that has other values in some fields, as ``dataclasses.replace`` does.
+
+    Raises:
+        TypeError: There is no field of that name.
+    """
+    cls: Any = type(value)
+    return cls(**dict(zip(cls.__match_args__, _fields(value), strict=True)) | changes)  # type: ignore[no-any-return]
 
 
 def required_fields(cls: Any) -> tuple[str, ...]:

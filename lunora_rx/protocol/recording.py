@@ -188,14 +188,3 @@ def redact_frame(text: str) -> str:
     if not isinstance(tree, dict) or tree.get("type") != "connect":
         return text
     return serialize({name: value for name, value in tree.items() if name != "context"}).decode()
-
-
-def redact_session(body: bytes) -> str:
-    """Return the reply to a session probe as it may be kept: who is signed in, without the session itself."""
-    try:
-        tree = parse(body)
-    except CodecError:
-        return "null"
-    user = tree.get("user") if isinstance(tree, dict) else None
-    subject = user.get("id") if isinstance(user, dict) else None
-    return serialize({"user": {"id": subject}} if isinstance(subject, str) else None).decode()

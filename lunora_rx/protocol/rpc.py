@@ -15,6 +15,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, TypeAlias
 
 from lunora_rx.errors import CodecError, LunoraError, ProtocolError, ServerError, TransportError
+from lunora_rx.protocol.frozen import frozen
 from lunora_rx.protocol.text import may_hold_tag, parse, serialize
 from lunora_rx.protocol.values import UNDEFINED
 from lunora_rx.protocol.wire import decode_parsed, decode_wire
@@ -85,7 +86,7 @@ class HttpReply:
     place: str = field(default="", compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Accepted:
     """The server carried the call out.
 
@@ -98,7 +99,7 @@ class Accepted:
     undecodable: CodecError | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Refused:
     """The call has no result; ``error`` says why, and ``verdict_of(error)`` what that means for a queued write.
 

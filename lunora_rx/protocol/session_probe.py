@@ -15,7 +15,7 @@ from lunora_rx.errors import CodecError, ProtocolError
 from lunora_rx.protocol.frame_fields import is_sendable
 from lunora_rx.protocol.frozen import frozen
 from lunora_rx.protocol.rpc import HttpReply
-from lunora_rx.protocol.text import parse
+from lunora_rx.protocol.text import parse, serialize
 
 SESSION_PROBE_PATH: Final = "/get-session"
 """What follows the origin and the auth base path."""
@@ -110,6 +110,17 @@ def decode_session_reply(reply: HttpReply, *, is_cookie_session: bool) -> Sessio
         raise _unreadable(f"is no object but {type(session).__name__}", reply)
     user = session.get("user")
     return None if user is None else _user_of(user, reply)
+
+
+def redact_session(body: bytes) -> str:
+    """Return the reply to a session probe as it may be kept: who is signed in, without the session itself."""
+    try:
+        tree = parse(body)
+    except CodecError:
+        return "null"
+    user = tree.get("user") if isinstance(tree, dict) else None
+    subject = user.get("id") if isinstance(user, dict) else None
+    return serialize({"user": {"id": subject}} if isinstance(subject, str) else None).decode()
 
 
 def _parse(reply: HttpReply) -> object:

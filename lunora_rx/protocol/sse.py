@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 from lunora_rx.errors import CodecError, LunoraError, ServerError, StreamError
+from lunora_rx.protocol.frozen import frozen
 from lunora_rx.protocol.text import parse
 
 _BOM: Final = b"\xef\xbb\xbf"
@@ -37,7 +38,7 @@ class Chunk:
     size: int = field(default=0, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StreamEnd:
     """Nothing more comes: the stream is complete, or failed with an error."""
 

@@ -11,6 +11,7 @@ from reactivex import Observable, abc
 from reactivex.disposable import CompositeDisposable
 
 from lunora_rx.errors import LunoraError
+from lunora_rx.protocol.frozen import frozen
 from lunora_rx.protocol.values import UNDEFINED
 from lunora_rx.rx.commits import Values
 from lunora_rx.rx.live_query import position_of
@@ -40,7 +41,7 @@ class Requests(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Plan:
     """What is combined, and how.
 

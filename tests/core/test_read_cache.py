@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from math import inf
 from typing import Any
 
@@ -15,6 +14,7 @@ from lunora_rx.core.read_cache import ENTRY_LIMIT, WRITE_DELAY, FreshRead, ReadC
 from lunora_rx.core.records import CachedRead
 from lunora_rx.core.results import Result
 from lunora_rx.errors import CodecError
+from lunora_rx.protocol.frozen import replace
 from lunora_rx.protocol.values import UNDEFINED, WireBigInt
 from lunora_rx.protocol.wire import TAG
 

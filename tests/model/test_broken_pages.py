@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +11,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from lunora_rx.core import pages
 from lunora_rx.core.pages import Page, PageRange, Pages, Stretch
 from lunora_rx.devserver.tables import Table
+from lunora_rx.protocol.frozen import replace
 from lunora_rx.rx.paginated import Paging
 from tests.model.page_machine import PageSchedules
 from tests.model.pages import PAGES

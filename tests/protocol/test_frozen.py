@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import pytest
 
-from lunora_rx.protocol.frozen import frozen, required_fields
+from lunora_rx.protocol.frozen import frozen, replace, required_fields
 
 
 @frozen
@@ -125,3 +125,13 @@ def test_method_of_a_class_of_its_own_stays() -> None:
 
     assert repr(Silent("x")) == "Silent()"
     assert Silent("x") == Silent("x")
+
+
+def test_replace_gives_another_value_that_differs_in_the_named_fields() -> None:
+    """The first one stays; what runs once a value is made runs for the second one, too."""
+    point = Point(1, 2, "a")
+    assert replace(point, y=3) == Point(1, 3, "a")
+    assert point == Point(1, 2, "a")
+    assert replace(Sorted((1,)), items=(2, 1)).items == (1, 2)
+    with pytest.raises(TypeError, match="z"):
+        replace(point, z=3)

@@ -18,7 +18,6 @@ from lunora_rx.protocol.recording import (
     encode_header,
     redact,
     redact_frame,
-    redact_session,
 )
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
@@ -102,21 +101,6 @@ def test_redact_frame_leaves_a_context_out():
     other = '{"type":"whisper","topic":"t","data":{"type":"connect","context":1}}'
     assert redact_frame(other) == other
     assert redact_frame("lunora-ping") == "lunora-ping"
-
-
-@pytest.mark.parametrize(
-    ("body", "kept"),
-    [
-        (b'{"user":{"id":"ada","key":"s3cret"},"session":{"token":"s3cret"}}', '{"user":{"id":"ada"}}'),
-        (b'{"user":{"id":7}}', "null"),
-        (b"null", "null"),
-        (b"s3cret", "null"),
-        (b'{"user":"s3cret"}', "null"),
-    ],
-)
-def test_redact_session_keeps_the_id_alone(body, kept):
-    """A session is a credential."""
-    assert redact_session(body) == kept
 
 
 @pytest.mark.parametrize(

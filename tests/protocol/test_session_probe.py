@@ -9,7 +9,13 @@ import pytest
 
 from lunora_rx.errors import ProtocolError
 from lunora_rx.protocol.rpc import HttpReply
-from lunora_rx.protocol.session_probe import SESSION_PROBE_PATH, Unanswered, User, decode_session_reply
+from lunora_rx.protocol.session_probe import (
+    SESSION_PROBE_PATH,
+    Unanswered,
+    User,
+    decode_session_reply,
+    redact_session,
+)
 
 ANA = User("ana", {"id": "ana", "name": "Ana"})
 
@@ -122,3 +128,18 @@ def test_user_is_another_once_a_field_is():
     assert User("ana", {"id": "ana"}) != ANA
     assert hash(User("ana", {"id": "ana"})) == hash(ANA)
     assert User("ana").fields == {}
+
+
+@pytest.mark.parametrize(
+    ("body", "kept"),
+    [
+        (b'{"user":{"id":"ada","key":"s3cret"},"session":{"token":"s3cret"}}', '{"user":{"id":"ada"}}'),
+        (b'{"user":{"id":7}}', "null"),
+        (b"null", "null"),
+        (b"s3cret", "null"),
+        (b'{"user":"s3cret"}', "null"),
+    ],
+)
+def test_redact_session_keeps_the_id_alone(body, kept):
+    """A session is a credential."""
+    assert redact_session(body) == kept
