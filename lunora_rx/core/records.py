@@ -6,11 +6,11 @@ Source: ``docs/protocol.md``, sections "Durable record" and "Durable read cache"
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from lunora_rx.errors import CodecError
 from lunora_rx.protocol.frame_fields import is_epoch, is_position, is_sendable
-from lunora_rx.protocol.frozen import frozen
 from lunora_rx.protocol.values import UNDEFINED, Undefined
 
 Tree = Any
@@ -18,7 +18,7 @@ Tree = Any
 _TEXT = "a string without lone surrogates"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class QueuedMutation:
     """A write waiting to be sent, as it was fixed when composed.
 
@@ -43,7 +43,7 @@ class QueuedMutation:
     version: str | None = None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class CachedRead:
     """The last value of a live query, as the server gave it.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from base64 import urlsafe_b64encode
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from math import inf
 from typing import Any, Final, Protocol
@@ -37,7 +37,7 @@ from lunora_rx.core.records import QueuedMutation
 from lunora_rx.core.replay import Findings, ReplayPass, call_of
 from lunora_rx.core.retry import Reason, Retry, Waits, is_credential_refusal
 from lunora_rx.errors import CodecError, LunoraError, QueueError
-from lunora_rx.protocol.frozen import frozen, replace
+from lunora_rx.protocol.frozen import frozen
 from lunora_rx.protocol.rpc import Accepted, Outcome, Refused
 from lunora_rx.protocol.text import serialize
 from lunora_rx.protocol.values import UNDEFINED, Undefined

@@ -1,6 +1,6 @@
 """Frozen values that cost a tenth of a frozen dataclass to define.
 
-There are some eighty kinds of frames, events, records and options. As dataclasses their definitions
+There are some eighty kinds of frames, events, outcomes and options. As dataclasses their definitions
 alone took more than a third of what importing the package takes, because six functions of each are
 compiled at every start; here all kinds share theirs.  What users hold in their hands stays a dataclass.
 """
