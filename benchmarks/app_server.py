@@ -6,8 +6,6 @@ Run as ``python -m benchmarks.app_server``: it prints its URL and serves until i
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -28,13 +26,5 @@ def running() -> AbstractContextManager[str]:
     return processes.running("benchmarks.app_server")
 
 
-async def main() -> None:
-    """Serve until standard input closes."""
-    async with app.serve() as url:
-        print(url, flush=True)
-        await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
-        os._exit(0)
-
-
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(processes.serve(app))

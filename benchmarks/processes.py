@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from lunora_rx.devserver import App
 
 
 @contextmanager
@@ -19,3 +23,11 @@ def running(module: str) -> Iterator[str]:
     finally:
         process.stdin.close()
         process.wait(10)
+
+
+async def serve(app: App) -> None:
+    """Serve in this process, as ``running`` expects it: print the URL, and end when standard input closes."""
+    async with app.serve() as url:
+        print(url, flush=True)
+        await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+        os._exit(0)

@@ -6,8 +6,6 @@ Run as ``python -m benchmarks.soak.server``: it prints its URL and serves until 
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -83,13 +81,5 @@ def running() -> AbstractContextManager[str]:
     return processes.running("benchmarks.soak.server")
 
 
-async def main() -> None:
-    """Serve until standard input closes."""
-    async with app.serve() as url:
-        print(url, flush=True)
-        await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
-        os._exit(0)
-
-
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(processes.serve(app))

@@ -5,40 +5,16 @@ from __future__ import annotations
 import asyncio
 import sys
 from pathlib import Path
-from typing import Self
 from urllib.parse import urlsplit
 
 from tests.e2e.offer import offered
+from tests.killable import Killable
 
 ROOT = Path(__file__).parents[2]
 
 
-class Embedded:
-    """An embedded server in a process of its own, with what ``tests.workerd.runtime.Workerd`` has.
-
-    Args:
-        directory: Where it keeps its shards; it is there already, and outlives the process.
-
-    Attributes:
-        port: Where it listens, also after a new start.
-    """
-
-    def __init__(self, directory: Path) -> None:
-        self.port = 0
-        self._directory = directory
-        self._process: asyncio.subprocess.Process | None = None
-
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
-    async def __aexit__(self, *exc_info: object) -> None:
-        await self.kill()
-
-    @property
-    def url(self) -> str:
-        """Where the server is."""
-        return f"http://127.0.0.1:{self.port}"
+class Embedded(Killable):
+    """An embedded server."""
 
     async def start(self) -> None:
         """Start it and wait until it listens."""
@@ -48,13 +24,6 @@ class Embedded:
         )
         assert self._process.stdout is not None
         self.port = int(await self._process.stdout.readline())
-
-    async def kill(self) -> None:
-        """Kill it, with no farewell."""
-        if self._process is not None:
-            self._process.kill()
-            await self._process.communicate()
-            self._process = None
 
 
 async def main(port: int, storage: str) -> None:

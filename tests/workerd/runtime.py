@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import aiohttp
 import orjson
 import pytest
+
+from tests.killable import Killable
 
 HERE = Path(__file__).parent
 # What `npm ci` unpacks for the platform that it runs on.
@@ -25,32 +27,8 @@ def binary() -> Path:
     return found
 
 
-class Workerd:
-    """A server on workerd, whose shards are kept in a directory.
-
-    Args:
-        directory: Where; it is there already, and outlives the process.
-
-    Attributes:
-        port: Where it listens, also after a new start.
-    """
-
-    def __init__(self, directory: Path) -> None:
-        self.port = 0
-        self._directory = directory
-        self._process: asyncio.subprocess.Process | None = None
-
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
-    async def __aexit__(self, *exc_info: object) -> None:
-        await self.kill()
-
-    @property
-    def url(self) -> str:
-        """Where the server is."""
-        return f"http://127.0.0.1:{self.port}"
+class Workerd(Killable):
+    """A server on workerd."""
 
     async def start(self) -> None:
         """Start it and wait until it listens."""
@@ -63,13 +41,6 @@ class Workerd:
         with open(reading, "rb") as control:
             line = await asyncio.wait_for(asyncio.to_thread(control.readline), START_TIMEOUT)
         self.port = orjson.loads(line)["port"]
-
-    async def kill(self) -> None:
-        """Kill it, with no farewell: asked to end, it would wait until the last socket is closed."""
-        if self._process is not None:
-            self._process.kill()
-            await self._process.wait()
-            self._process = None
 
     async def control(self, action: str, **search: Any) -> Any:
         """Do something to a shard; see worker/controls.js."""
